@@ -1,0 +1,273 @@
+package testbed
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// NamedOptions say how a named is to run; the zero value is a server without
+// zones that refuses addzone.
+type NamedOptions struct {
+	AllowNewZones bool
+	Options       string            // more statements for the options block
+	Config        string            // more top-level statements: keys, acls, views, zones
+	Zones         map[string]string // primary zones: name to master file text
+
+	// ConfigFile, when set, is run as it is instead of a generated one; the
+	// addresses and the key are then what it says. All but Addr may be empty.
+	ConfigFile                   string
+	Addr, ControlAddr, StatsAddr string
+	KeyFile                      string
+}
+
+// Named is a running BIND 9.
+type Named struct {
+	Dir         string // its working directory
+	Addr        string // DNS over UDP and TCP, host:port
+	ControlAddr string // the rndc channel, host:port
+	StatsURL    string // http://host:port
+	KeyName     string // of the rndc key, an HMAC-SHA256 one
+	Secret      string // base64
+	KeyFile     string // the same in rndc.key's syntax, mode 0600
+	ConfigFile  string
+
+	binary string
+	proc   *process
+}
+
+const namedReady = 30 * time.Second
+
+// StartNamed runs BIND 9 in a folder of its own until the test ends and returns
+// when it answers on all its channels. It fails the test if that takes 30 s. The
+// log is shown if the test fails.
+func StartNamed(t T, opts NamedOptions) *Named {
+	t.Helper()
+	dir := t.TempDir()
+	binary, err := copyNamed(dir)
+	if err != nil {
+		t.Fatalf("copy named: %v", err)
+	}
+	for try := 1; ; try++ {
+		n := &Named{Dir: dir, binary: binary}
+		var locks []io.Closer
+		if opts.ConfigFile != "" {
+			n.adopt(opts)
+		} else if locks, err = n.generate(opts); err != nil {
+			t.Fatalf("prepare named: %v", err)
+		}
+		err := n.start()
+		if err == nil {
+			t.Cleanup(func() {
+				if err := n.proc.end(syscall.SIGTERM); err != nil {
+					t.Logf("named: %v", err)
+				}
+				for _, l := range locks {
+					_ = l.Close()
+				}
+				if t.Failed() {
+					t.Logf("log of named at %s:\n%s", n.Addr, n.Log())
+				}
+			})
+			return n
+		}
+		for _, l := range locks {
+			_ = l.Close()
+		}
+		if try == 3 || opts.ConfigFile != "" || !strings.Contains(n.Log(), "address in use") {
+			t.Fatalf("start named: %v; its log:\n%s", err, n.Log())
+		}
+	}
+}
+
+// copyNamed puts a copy of the server into dir: where AppArmor confines
+// /usr/sbin/named, which it does by path, the copy may write there. cp does it,
+// so that no descriptor of ours keeps the file from being executed.
+func copyNamed(dir string) (string, error) {
+	path, err := exec.LookPath("named")
+	if err != nil {
+		path = "/usr/sbin/named"
+	}
+	dst := filepath.Join(dir, "named")
+	if out, err := exec.Command("cp", path, dst).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s (install Debian's bind9)", err, out)
+	}
+	return dst, nil
+}
+
+func (n *Named) adopt(opts NamedOptions) {
+	n.ConfigFile, n.Addr, n.ControlAddr, n.KeyFile = opts.ConfigFile, opts.Addr, opts.ControlAddr, opts.KeyFile
+	if opts.StatsAddr != "" {
+		n.StatsURL = "http://" + opts.StatsAddr
+	}
+}
+
+// generate writes named.conf, the key and the zone files.
+func (n *Named) generate(opts NamedOptions) ([]io.Closer, error) {
+	var locks []io.Closer
+	var ports [3]int
+	for i := range ports {
+		port, lock, err := reservePort()
+		if err != nil {
+			return locks, err
+		}
+		ports[i], locks = port, append(locks, lock)
+	}
+	var raw [32]byte
+	_, _ = rand.Read(raw[:])
+	n.KeyName, n.Secret = "testbed-rndc", base64.StdEncoding.EncodeToString(raw[:])
+	n.KeyFile, n.ConfigFile = filepath.Join(n.Dir, "rndc.key"), filepath.Join(n.Dir, "named.conf")
+	n.Addr, n.ControlAddr, n.StatsURL = loopback(ports[0]), loopback(ports[1]), "http://"+loopback(ports[2])
+
+	key := fmt.Sprintf("key %q { algorithm hmac-sha256; secret %q; };\n", n.KeyName, n.Secret)
+	var c strings.Builder
+	fmt.Fprintf(&c, `include %q;
+controls { inet 127.0.0.1 port %d allow { 127.0.0.1; } keys { %q; }; };
+statistics-channels { inet 127.0.0.1 port %d allow { 127.0.0.1; }; };
+options {
+	directory %q;
+	listen-on port %d { 127.0.0.1; };
+	listen-on-v6 { none; };
+	pid-file "named.pid";
+	session-keyfile none;
+	lock-file none;
+	recursion no;
+	dnssec-validation no;
+	notify no;
+	allow-new-zones %s;
+	%s
+};
+%s
+`, n.KeyFile, ports[1], n.KeyName, ports[2], n.Dir, ports[0], yesNo(opts.AllowNewZones), opts.Options, opts.Config)
+	names := make([]string, 0, len(opts.Zones))
+	for name := range opts.Zones {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for i, name := range names {
+		file := fmt.Sprintf("primary-%d.zone", i)
+		if err := os.WriteFile(filepath.Join(n.Dir, file), []byte(opts.Zones[name]), 0o600); err != nil {
+			return locks, err
+		}
+		fmt.Fprintf(&c, "zone %q { type primary; file %q; };\n", name, file)
+	}
+	if err := os.WriteFile(n.KeyFile, []byte(key), 0o600); err != nil {
+		return locks, err
+	}
+	return locks, os.WriteFile(n.ConfigFile, []byte(c.String()), 0o600)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func (n *Named) start() error {
+	args := []string{"-g", "-c", n.ConfigFile}
+	p, err := startProcess(filepath.Join(n.Dir, "named.log"), nil, n.binary, args...)
+	if err != nil {
+		return err
+	}
+	n.proc = p
+	return poll(namedReady, func() error {
+		if p.ended() {
+			return errEnded
+		}
+		return n.answers()
+	})
+}
+
+// answers checks every channel once.
+func (n *Named) answers() error {
+	for _, addr := range []string{n.ControlAddr, strings.TrimPrefix(n.StatsURL, "http://")} {
+		if addr == "" {
+			continue
+		}
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return err
+		}
+		_ = c.Close()
+	}
+	for _, network := range []string{"tcp", "udp"} {
+		if err := askRoot(network, n.Addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askRoot sends the question ". SOA" and takes any answer.
+func askRoot(network, addr string) error {
+	c, err := net.DialTimeout(network, addr, time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+	msg := []byte{0, 17, 0x64, 0x63, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 1}
+	if network == "udp" {
+		msg = msg[2:]
+	}
+	if _, err := c.Write(msg); err != nil {
+		return err
+	}
+	answer := make([]byte, 512)
+	k, err := io.ReadAtLeast(c, answer, 12)
+	if err == nil && k < 12 {
+		err = errors.New("short answer")
+	}
+	return err
+}
+
+// Stop ends the server with SIGTERM and waits for it.
+func (n *Named) Stop(t T) {
+	t.Helper()
+	if err := n.proc.end(syscall.SIGTERM); err != nil {
+		t.Fatalf("stop named: %v", err)
+	}
+}
+
+// Kill ends the server with SIGKILL and waits for it.
+func (n *Named) Kill(t T) {
+	t.Helper()
+	if err := n.proc.end(syscall.SIGKILL); err != nil {
+		t.Fatalf("kill named: %v", err)
+	}
+}
+
+// Restart stops the server if it runs, starts it again with the files and ports
+// it had, and waits until it answers.
+func (n *Named) Restart(t T) {
+	t.Helper()
+	n.Stop(t)
+	if err := n.start(); err != nil {
+		t.Fatalf("restart named: %v; its log:\n%s", err, n.Log())
+	}
+}
+
+// Running says whether the process lives; a crash shows here.
+func (n *Named) Running() bool { return !n.proc.ended() }
+
+// PID is the server's process id.
+func (n *Named) PID() int { return n.proc.cmd.Process.Pid }
+
+// Log is what the server has logged so far.
+func (n *Named) Log() string {
+	if n.proc == nil {
+		return ""
+	}
+	return n.proc.output()
+}

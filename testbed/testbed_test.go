@@ -1,0 +1,139 @@
+package testbed_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/lib/pq"
+	"github.com/miekg/dns"
+
+	"dnsctl/testbed"
+)
+
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m)) }
+
+const exampleZone = `$TTL 60
+@ SOA ns hostmaster 7 60 60 600 60
+@ NS ns
+ns A 127.0.0.1
+`
+
+func soaSerial(addr, name string) (uint32, error) {
+	q := new(dns.Msg)
+	q.SetQuestion(name, dns.TypeSOA)
+	r, err := dns.Exchange(q, addr)
+	if err != nil {
+		return 0, err
+	}
+	for _, rr := range r.Answer {
+		if s, ok := rr.(*dns.SOA); ok {
+			return s.Serial, nil
+		}
+	}
+	return 0, errors.New(dns.RcodeToString[r.Rcode])
+}
+
+func TestNamedServesItsZonesAndComesBackAfterRestart(t *testing.T) {
+	t.Parallel()
+	n := testbed.StartNamed(t, testbed.NamedOptions{Zones: map[string]string{"example.": exampleZone}})
+	check := func() {
+		t.Helper()
+		if serial, err := soaSerial(n.Addr, "example."); serial != 7 || err != nil {
+			t.Fatalf("serial %d, %v", serial, err)
+		}
+	}
+	check()
+	resp, err := http.Get(n.StatsURL + "/json/v1/zones")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); !strings.Contains(string(body), `"example"`) {
+		t.Errorf("statistics without the zone: %s", body)
+	}
+	n.Restart(t)
+	check()
+	n.Kill(t)
+	if n.Running() {
+		t.Error("runs after Kill")
+	}
+	if _, err := net.DialTimeout("tcp", n.ControlAddr, time.Second); err == nil {
+		t.Error("control channel open after Kill")
+	}
+	n.Restart(t)
+	check()
+}
+
+func TestNamedRunsAGivenConfigFile(t *testing.T) {
+	t.Parallel()
+	first := testbed.StartNamed(t, testbed.NamedOptions{})
+	first.Stop(t)
+	n := testbed.StartNamed(t, testbed.NamedOptions{ConfigFile: first.ConfigFile, Addr: first.Addr, ControlAddr: first.ControlAddr})
+	if !n.Running() {
+		t.Error("does not run")
+	}
+}
+
+func TestPortsAreGivenOnce(t *testing.T) {
+	t.Parallel()
+	seen := map[int]bool{}
+	for range 200 {
+		p := testbed.FreePort(t)
+		if seen[p] {
+			t.Fatalf("port %d twice", p)
+		}
+		seen[p] = true
+	}
+}
+
+func ping(t *testing.T, url string) error {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	return db.PingContext(ctx)
+}
+
+func TestPostgresGivesEachTestADatabaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	p := testbed.StartPostgres(t)
+	if q := testbed.StartPostgres(t); p != q {
+		t.Error("two shared servers")
+	}
+	a, b := p.NewDatabase(t), p.NewDatabase(t)
+	if a == b {
+		t.Error("one database twice")
+	}
+	for _, url := range []string{a, b} {
+		if err := ping(t, url); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestPrivatePostgresCanBeKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
+	p := testbed.StartPostgres(t, testbed.PostgresOptions{Private: true, NoFsync: true})
+	url := p.NewDatabase(t)
+	p.Kill(t)
+	if err := ping(t, url); err == nil {
+		t.Error("answers after Kill")
+	}
+	p.Start(t)
+	testbed.EventuallyNil(t, 10*time.Second, func() error { return ping(t, url) })
+	p.Stop(t)
+	p.Start(t)
+	testbed.Eventually(t, 10*time.Second, func() bool { return ping(t, url) == nil })
+}
