@@ -1,0 +1,182 @@
+// Package nameserver is what we ask of a nameserver: its inventory, and adding,
+// changing, deleting, retransferring and exporting a zone over its control
+// channel. Each kind of server has a driver in a folder below; nothing above
+// this folder knows one from another.
+package nameserver
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"dnsctl/fleet"
+	"dnsctl/secret"
+	"dnsctl/zone"
+)
+
+// Driver talks to one nameserver (and view). It is used by one goroutine at a
+// time. Every call honours ctx's deadline and returns typed errors; an answer
+// that is cut short, malformed or not authenticated is an error, never an empty
+// result.
+type Driver interface {
+	// Info proves that the control channel works and says who answers.
+	Info(ctx context.Context) (Info, error)
+	Capabilities() Capabilities
+	// Inventory calls yield for every zone, in no particular order. A nil error
+	// means that the list was read whole.
+	Inventory(ctx context.Context, yield func(ZoneState) error) error
+	// Zone reads one zone afresh, primaries and keys included. It returns
+	// ErrNoZone when the server answers that it does not have it.
+	Zone(ctx context.Context, name zone.Name) (ZoneState, error)
+	// Add makes a secondary zone. ErrExists when it is there already.
+	Add(ctx context.Context, z ZoneConfig) error
+	// Change makes an existing zone a secondary with these settings, in place.
+	Change(ctx context.Context, z ZoneConfig) error
+	// Delete removes the zone with its files. ErrNoZone when it is not there,
+	// ErrUntouchable when it may not be deleted this way.
+	Delete(ctx context.Context, name zone.Name) error
+	// Retransfer asks for a full transfer; it returns when that is queued.
+	Retransfer(ctx context.Context, name zone.Name) error
+	// Export copies a zone, settings and content. ErrNoCopy when the content
+	// cannot be had.
+	Export(ctx context.Context, name zone.Name) (Export, error)
+	// Convert gives a zone that the server has as a loaded secondary the settings
+	// that Export returned, keeping its present content.
+	Convert(ctx context.Context, name zone.Name, settings string) error
+	Close() error
+}
+
+// Errors that drivers return, wrapped with what they are about.
+var (
+	ErrNoZone      = errors.New("the nameserver does not have the zone")
+	ErrExists      = errors.New("the nameserver has the zone already")
+	ErrUntouchable = errors.New("the zone may not be changed over the control channel")
+	ErrNoCopy      = errors.New("the zone's content cannot be copied")
+	ErrRefused     = errors.New("the nameserver refused the command")
+	ErrUnreachable = errors.New("the control channel cannot be reached")
+	ErrAuth        = errors.New("the control channel rejected the credential")
+	ErrAnswer      = errors.New("the control channel's answer is incomplete or malformed")
+	ErrBadName     = errors.New("the nameserver cannot hold a zone of this name")
+)
+
+// Info says who answers on a control channel.
+type Info struct {
+	Version  string // as the server says it
+	Identity string // hostname or server id, "" when it does not say
+}
+
+// Capabilities is what a driver can do beyond the interface; the plan uses it.
+type Capabilities struct {
+	ListsPrimaries bool // Inventory carries primaries and keys for every zone
+	ListsSerials   bool // Inventory carries serials
+	DetailsPerSec  int  // roughly how many Zone calls a second it bears
+}
+
+// Role of a zone on the nameserver.
+type Role string
+
+// The roles. Other is what we never touch: hint, forward, stub, mirror,
+// response policy and built-in zones.
+const (
+	Secondary Role = "secondary"
+	Primary   Role = "primary"
+	Other     Role = "other"
+)
+
+// Origin says where the server's zone comes from.
+type Origin string
+
+// The origins.
+const (
+	Runtime   Origin = "runtime"  // added over the control channel
+	Declared  Origin = "declared" // in its configuration file
+	Cataloged Origin = "catalog"  // a member of a catalog zone
+	Builtin   Origin = "builtin"
+	Unsure    Origin = "" // the inventory does not tell; Zone does
+)
+
+// PrimaryRef is one primary of a secondary zone as configured there.
+type PrimaryRef struct {
+	Addr netip.AddrPort
+	Key  zone.Name // "" when transfers are not signed
+}
+
+// ZoneState is a zone as the nameserver has it.
+type ZoneState struct {
+	Name      zone.Name
+	Role      Role
+	Origin    Origin
+	Serial    *zone.Serial // nil: never loaded
+	Expired   bool         // there, but not answering with data
+	Primaries []PrimaryRef // nil with Known false
+	Known     bool         // Primaries are known
+	Signs     bool         // the nameserver signs it with keys of its own
+	Detail    string       // the server's own words, for reasons and events
+}
+
+// ZoneConfig is a secondary zone as we want it on a nameserver.
+type ZoneConfig struct {
+	Name        zone.Name
+	Incarnation string // keeps files of a zone's earlier life apart
+	Primaries   []PrimaryRef
+	QueryFrom   []netip.Prefix // when set, only these may query it (markers)
+}
+
+// Export is a copy of a zone.
+type Export struct {
+	Settings string // the server's own syntax
+	Content  *zone.Snapshot
+}
+
+// Target is a nameserver to open a driver on.
+type Target struct {
+	Server     fleet.Server
+	Credential secret.Plain
+	// Transfer fetches a zone's content from the server over DNS; drivers whose
+	// control channel cannot carry content use it for Export.
+	Transfer func(ctx context.Context, name zone.Name) (*zone.Snapshot, error)
+}
+
+// Type is a kind of nameserver; commands holds the explicit list of them.
+type Type interface {
+	Name() string
+	// NewCredential makes the control credential of a new server.
+	NewCredential() (secret.Plain, error)
+	// ReadCredential reads a --control-key-file's content.
+	ReadCredential(file []byte) (secret.Plain, error)
+	// Check says what is wrong with a server's settings (URLs, name), if anything.
+	Check(s fleet.Server) error
+	// Open does not connect; the first call does.
+	Open(t Target) (Driver, error)
+	// Config makes the complete configuration of a new server, which declares no
+	// zone.
+	Config(r ConfigRequest) ([]File, error)
+	// CheckConfig runs the server's own checker on a written configuration;
+	// checked is false when that program is not installed.
+	CheckConfig(ctx context.Context, dir string) (checked bool, err error)
+}
+
+// ConfigRequest is what a new server's configuration is made of.
+type ConfigRequest struct {
+	Server     fleet.Server
+	Credential secret.Plain
+	Keys       []KeyConfig      // TSIG keys of its pools
+	Primaries  []netip.AddrPort // of its pools
+	ProbeFrom  []netip.Prefix   // where our own questions come from
+	Dir        string           // absolute folder that the files will live in
+}
+
+// KeyConfig is a TSIG key with its secret.
+type KeyConfig struct {
+	Name      zone.Name
+	Algorithm zone.Name
+	Secret    secret.Plain
+}
+
+// File is one file of a configuration. Mode has no bit for others when Secret.
+type File struct {
+	Path    string // relative to Dir
+	Mode    uint32
+	Content []byte
+	Secret  bool
+}

@@ -1,0 +1,61 @@
+package report
+
+import (
+	"time"
+
+	"dnsctl/zone"
+)
+
+// Actor is who made a change.
+type Actor struct {
+	UID      int    `json:"uid"`
+	User     string `json:"user,omitempty"`
+	SudoUser string `json:"sudo_user,omitempty"`
+	Host     string `json:"host,omitempty"`
+	Process  string `json:"process,omitempty"` // "cli", "mdns"
+}
+
+// Event is one entry of the append-only log of changes to the database or to a
+// nameserver.
+type Event struct {
+	ID      int64        `json:"id"`
+	At      time.Time    `json:"at"`
+	Actor   Actor        `json:"actor"`
+	Command string       `json:"command"`          // "record set", "sync", "keeper"
+	Action  string       `json:"action"`           // "create", "edit", "delete", "add", ...
+	Zone    zone.Name    `json:"zone,omitempty"`   // "" when it is not about a zone
+	Server  string       `json:"server,omitempty"` // "" when it is about the database only
+	Serial  *zone.Serial `json:"serial,omitempty"`
+	Comment string       `json:"comment,omitempty"`
+	Before  string       `json:"before,omitempty"` // JSON or text: what it was
+	Result  string       `json:"result,omitempty"`
+}
+
+// Task is a zone on a server that has not been proven converged.
+type Task struct {
+	Server      string      `json:"server"`
+	Zone        zone.Name   `json:"zone"`
+	Want        string      `json:"want"` // "present" or "absent"
+	Incarnation string      `json:"incarnation"`
+	Serial      zone.Serial `json:"serial"`
+	Attempts    int         `json:"attempts"`
+	Since       time.Time   `json:"since"`
+	NextTry     time.Time   `json:"next_try"`
+	LastError   string      `json:"last_error,omitempty"`
+}
+
+// Copy is a quarantined copy of a zone as a nameserver had it.
+type Copy struct {
+	ID       int64        `json:"id"`
+	Server   string       `json:"server"`
+	View     string       `json:"view,omitempty"`
+	Zone     zone.Name    `json:"zone"`
+	Reason   string       `json:"reason"`   // class and action that made it: "foreign delete", "ahead retransfer"
+	Settings string       `json:"settings"` // the zone's configuration on the server, in the server's own syntax
+	Serial   *zone.Serial `json:"serial"`
+	Records  int          `json:"records"`
+	Taken    time.Time    `json:"taken"`
+	Expires  time.Time    `json:"expires"`
+	Restored *time.Time   `json:"restored"` // set while it is back on the server, protected
+	Content  []byte       `json:"-"`        // records in uncompressed wire form; nil in lists
+}
