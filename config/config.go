@@ -1,0 +1,79 @@
+// Package config is dnsctl's configuration: typed, read from flags, DNSCTL_*
+// environment variables and YAML files, each value with its origin.
+//
+// A value is taken from the first of: flag, environment, the file of --config,
+// the user's file ($XDG_CONFIG_HOME/dnsctl/dnsctl.yaml), the system's file
+// (/etc/dnsctl/dnsctl.yaml), the default. Each value is looked up by itself, so
+// that a user's file need not repeat the system's.
+package config
+
+import "time"
+
+// Config is every setting. The comments of its fields are the reference that
+// users read (see Reference); the key tag is the place in a YAML file, and the
+// environment variable is DNSCTL_ and the key in capitals with an underscore
+// for each dot.
+type Config struct {
+	// The database: sqlite:PATH or postgres://USER@HOST/DATABASE. The default is
+	// an SQLite file, /var/lib/dnsctl/dnsctl.db for root and
+	// $XDG_DATA_HOME/dnsctl/dnsctl.db for others, which is made on first use. A
+	// database that is named here is never made by itself: see dnsctl db init.
+	Store string `key:"store" flag:"store"`
+
+	// The format of data on standard output: table, wide, json, jsonl, yaml, csv
+	// or name.
+	Output string `key:"output" flag:"output" default:"table" oneof:"table,wide,json,jsonl,yaml,csv,name"`
+
+	// Whether to use color: auto is on a terminal only.
+	Color string `key:"color" flag:"color" default:"auto" oneof:"auto,always,never"`
+
+	// Bounds the whole run, as 30s or 10m; 0 is no bound.
+	Timeout time.Duration `key:"timeout" flag:"timeout" default:"0s"`
+
+	// The folder that $INCLUDE in imported zone files may reach, and nothing
+	// outside it. Empty is the folder of each zone file.
+	IncludeRoot string `key:"include_root" flag:"include-root"`
+
+	Log    Log    `key:"log"`
+	Secret Secret `key:"secret"`
+	MDNS   MDNS   `key:"mdns"`
+}
+
+// Log says how the log on standard error looks.
+type Log struct {
+	// The format of log lines: text or json.
+	Format string `key:"format" flag:"log-format" default:"text" oneof:"text,json"`
+
+	// The least severe level that is logged: debug, info, warn or error. One-shot
+	// commands log from warn up unless this or -v says otherwise.
+	Level string `key:"level" flag:"log-level" default:"info" oneof:"debug,info,warn,error"`
+}
+
+// Secret says how sealed secrets are opened.
+type Secret struct {
+	// The age identity that opens the store's secrets. For SQLite the default is
+	// the file identity.age beside the database, made with it.
+	IdentityFile string `key:"identity_file"`
+
+	// A program and its arguments, separated by spaces, that prints the age
+	// identity; used instead of a file.
+	IdentityCommand string `key:"identity_command"`
+}
+
+// MDNS is the hidden primary, dnsctl mdns serve.
+type MDNS struct {
+	// Addresses to serve DNS on, UDP and TCP on each, as IP or IP:PORT.
+	Listen []string `key:"listen" flag:"listen"`
+
+	// The address of /metrics, /healthz and /readyz, as IP:PORT; empty is none.
+	HTTP string `key:"http" flag:"http"`
+
+	// How often the change feed is read even when no wake-up came.
+	PollInterval time.Duration `key:"poll_interval" default:"1s" min:"10ms"`
+
+	// How much memory the zones being transferred may take in all, as 512MiB.
+	Memory Size `key:"memory" default:"1GiB"`
+
+	// How many TCP connections are served at once.
+	MaxTCP int `key:"max_tcp" default:"1000" min:"1"`
+}
