@@ -1,0 +1,80 @@
+# What to run: `make help`. Everything it fetches or builds stays in .cache and
+# Go's own caches; scripts/install is the only thing that installs packages.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := .cache/bin/golangci-lint-$(GOLANGCI_VERSION)
+
+# Without a usable git (absent, or not the owner's checkout) a build has no
+# version stamp instead of failing.
+export GOFLAGS := -buildvcs=$(shell git rev-parse HEAD > /dev/null 2>&1 && echo auto || echo false)
+
+# The end-to-end tests run the real binary against real servers; check runs all
+# the others.
+END_TO_END := dnsctl/testscripts/...
+UNIT = $$(go list ./... | grep -v '^dnsctl/testscripts')
+
+.PHONY: help
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the binary, ./dnsctl
+	go build -o dnsctl .
+
+.PHONY: check
+check: format vet lint unit ## formatting, linters, unit and store tests: before every commit
+
+.PHONY: format
+format:
+	@files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
+	if [ -n "$$files" ]; then echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; fi
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI)
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/.cache/bin/install GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv .cache/bin/install/golangci-lint $@
+
+.PHONY: unit
+unit:
+	go test -race $(UNIT)
+
+.PHONY: test
+test: install check build ## everything: check, then the end-to-end tests with real servers
+	go test -race -timeout 30m $(END_TO_END)
+
+.PHONY: install
+install: ## the Debian packages that tests need (scripts/packages); no service is started
+	scripts/install
+
+.PHONY: demo
+demo: ## the story, told with a private BIND 9 on loopback; leaves nothing behind
+	scripts/demo
+
+.PHONY: sample
+sample: ## write testdata/sample again from cmd/sample
+	go run ./cmd/sample testdata/sample
+
+FUZZTIME ?= 10s
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			echo "$$(dirname "$$file") $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" < /dev/null; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## removes what was built and fetched into this folder
+	rm -rf dnsctl .cache .demo
