@@ -1,0 +1,51 @@
+package fleet
+
+import (
+	"time"
+
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+// By says who makes a change to pools, servers or keys, for its event.
+type By struct {
+	Actor   report.Actor
+	Command string
+	Action  string // "" is the method's own: create, set, delete
+	Comment string
+}
+
+// ZoneFilter selects zones; the zero value is every live ordinary zone.
+type ZoneFilter struct {
+	Glob    string // over the lower-case name without its final dot, * does not stop at dots; "" is all
+	Pool    string // "" is all
+	Deleted bool   // the deleted ones instead of the live ones
+	Kind    Kind   // "" is Ordinary
+}
+
+// EventFilter selects events.
+type EventFilter struct {
+	ZoneID int64     // 0 is all
+	Zone   zone.Name // "" is all; every life of the name
+	Server string    // "" is all
+	Before int64     // only those with a lower ID; 0 is all
+	Limit  int       // newest first; 0 is 100
+}
+
+// MarkerState is what the store remembers of a server's marker zone.
+type MarkerState struct {
+	Server int64
+	Name   zone.Name
+	ZoneID int64      // 0 until it has been written
+	Feed   int64      // feed position that the marker zone states
+	Placed *time.Time // first proven on the server
+}
+
+// Lease is a lock with an end. Fence grows with every new holder, so that a
+// late write of an earlier one can be told.
+type Lease struct {
+	Name    string
+	Holder  string
+	Fence   int64
+	Expires time.Time
+}
