@@ -1,0 +1,215 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+// reportRow is one item with its server.
+type reportRow struct {
+	server string
+	item   report.Item
+}
+
+// reportColumns are those of a report's lists.
+var reportColumns = List[reportRow]{Columns: []Column[reportRow]{
+	{Name: "server", Value: func(r reportRow) any { return r.server }},
+	{Name: "zone", Value: func(r reportRow) any { return r.item.Zone }},
+	{Name: "view", Value: func(r reportRow) any { return r.item.View }, Show: WideOnly},
+	{Name: "class", Value: func(r reportRow) any { return string(r.item.Class) }},
+	{Name: "attributes", Value: func(r reportRow) any { return r.item.Attributes }, Show: WideOnly},
+	{Name: "action", Value: func(r reportRow) any { return string(r.item.Action) }},
+	{Name: "outcome", Value: func(r reportRow) any { return string(r.item.Outcome) }},
+	{Name: "guard", Value: func(r reportRow) any { return r.item.Guard }, Show: WideOnly},
+	{Name: "want", Value: func(r reportRow) any { return serial(r.item.Serial.Want) }},
+	{Name: "have", Value: func(r reportRow) any { return serial(r.item.Serial.Have) }},
+	{Name: "reason", Value: func(r reportRow) any { return r.item.Reason }},
+}}
+
+func serial(s *zone.Serial) any {
+	if s == nil {
+		return nil
+	}
+	return uint32(*s)
+}
+
+// Report shows a report. json and yaml are its own shape; jsonl, csv and
+// tab-separated tables are a line per item; on a terminal the items stand by
+// server and class. What tables leave out (servers without items, and why one
+// could not be read) is said on standard error.
+func (o *Output) Report(r report.Report) error {
+	r = whole(r)
+	if o.Format == JSON || o.Format == YAML {
+		return o.Data(r)
+	}
+	if o.Terminal && !o.Format.Machine() && o.Format != Name && len(o.Columns) == 0 {
+		return buffered(o.Out, func(w io.Writer) error {
+			for _, s := range r.Servers {
+				o.server(w, s)
+			}
+			return nil
+		})
+	}
+	var rows []reportRow
+	for _, s := range r.Servers {
+		o.Say("%s: %s", s.Name, Summary(s))
+		for _, it := range s.Items {
+			rows = append(rows, reportRow{s.Name, it})
+		}
+	}
+	list := reportColumns
+	if o.Format == Name {
+		list = List[reportRow]{Columns: []Column[reportRow]{{Name: "zone", Value: func(r reportRow) any { return r.server + "/" + r.item.Zone.String() }}}}
+	}
+	return list.Write(o, Rows(rows))
+}
+
+// whole gives a report empty lists where it has none.
+func whole(r report.Report) report.Report {
+	r.Servers = slices.Clone(r.Servers)
+	if r.Servers == nil {
+		r.Servers = []report.Server{}
+	}
+	for i := range r.Servers {
+		s := &r.Servers[i]
+		if s.Counts == nil {
+			s.Counts = map[report.Class]int{}
+		}
+		s.Items = slices.Clone(s.Items)
+		if s.Items == nil {
+			s.Items = []report.Item{}
+		}
+		for j := range s.Items {
+			if s.Items[j].Attributes == nil {
+				s.Items[j].Attributes = []string{}
+			}
+		}
+	}
+	return r
+}
+
+// Summary is a server's part of a report in one line.
+func Summary(s report.Server) string {
+	var parts []string
+	for _, c := range report.Classes {
+		if n := s.Counts[c]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, c))
+		}
+	}
+	outcomes := map[report.Outcome]int{}
+	for _, it := range s.Items {
+		if it.Action != report.None && it.Action != "" {
+			outcomes[it.Outcome]++
+		}
+	}
+	text := "no zones"
+	if len(parts) > 0 {
+		text = strings.Join(parts, ", ")
+	}
+	var ends []string
+	for _, out := range []report.Outcome{report.Done, report.Planned, report.Withheld, report.Dropped, report.Failed} {
+		if n := outcomes[out]; n > 0 {
+			ends = append(ends, fmt.Sprintf("%d %s", n, out))
+		}
+	}
+	if len(ends) > 0 {
+		text += "; steps: " + strings.Join(ends, ", ")
+	}
+	switch {
+	case s.Busy:
+		text = "busy: another dnsctl holds it"
+	case s.Error != "":
+		text += "; error: " + s.Error
+	case !s.Complete:
+		text += "; the inventory is not complete"
+	}
+	if s.Hint != "" {
+		text += " (" + s.Hint + ")"
+	}
+	if s.Withheld != "" {
+		text += "; all writes withheld: " + s.Withheld
+	}
+	return text
+}
+
+func classStyle(c report.Class) Style {
+	switch c {
+	case report.OK:
+		return Good
+	case report.Foreign, report.Stale, report.Ahead, report.Unknown, report.Behind:
+		return Warning
+	}
+	return Bad
+}
+
+func outcomeStyle(out report.Outcome) Style {
+	switch out {
+	case report.Done:
+		return Good
+	case report.Failed:
+		return Bad
+	case report.Withheld, report.Dropped:
+		return Warning
+	}
+	return Plain
+}
+
+// server writes one server's part for a person.
+func (o *Output) server(w io.Writer, s report.Server) {
+	style := Good
+	for c, n := range s.Counts {
+		if n > 0 && c != report.OK {
+			style = Warning
+		}
+	}
+	if s.Error != "" || s.Busy || s.Withheld != "" || !s.Complete {
+		style = Bad
+	}
+	fmt.Fprintf(w, "%s  %s\n", o.Paint(Strong, s.Name), o.Paint(style, Clean(Summary(s))))
+	for _, c := range report.Classes {
+		var items []report.Item
+		width := 0
+		for _, it := range s.Items {
+			if it.Class == c {
+				items = append(items, it)
+				width = max(width, len(o.text(it.Zone)))
+			}
+		}
+		if len(items) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "  %s\n", o.Paint(classStyle(c), string(c)))
+		for _, it := range items {
+			fmt.Fprintf(w, "    %-*s  %s\n", min(width, 40), o.text(it.Zone), o.item(it))
+		}
+	}
+}
+
+// item is the rest of an item's line: what is or was done, serials, reason.
+func (o *Output) item(it report.Item) string {
+	var parts []string
+	if it.Action != report.None && it.Action != "" {
+		parts = append(parts, o.Paint(outcomeStyle(it.Outcome), strings.TrimSpace(string(it.Action)+" "+string(it.Outcome))))
+	}
+	want, have := it.Serial.Want, it.Serial.Have
+	switch {
+	case want != nil && have != nil && *want != *have:
+		parts = append(parts, fmt.Sprintf("serial %d, should be %d", *have, *want))
+	case have != nil:
+		parts = append(parts, fmt.Sprintf("serial %d", *have))
+	case want != nil:
+		parts = append(parts, fmt.Sprintf("should have serial %d", *want))
+	}
+	if len(it.Attributes) > 0 {
+		parts = append(parts, "["+strings.Join(it.Attributes, " ")+"]")
+	}
+	if it.Reason != "" {
+		parts = append(parts, Clean(it.Reason))
+	}
+	return strings.Join(parts, "  ")
+}
