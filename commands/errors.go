@@ -1,0 +1,118 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/render"
+	"dnsctl/report"
+)
+
+// usageError is a command line that cannot be carried out; only these show the
+// command's usage.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usagef makes a usageError.
+func usagef(hint, format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...), hint}
+}
+
+// ended is the result of a command that has said all there is to say: only its
+// exit code is left.
+type ended report.Exit
+
+func (e ended) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// end makes a command's result of an exit code.
+func end(code report.Exit) error {
+	if code == report.ExitOK {
+		return nil
+	}
+	return ended(code)
+}
+
+// finish shows an error and gives the exit code.
+func (a *App) finish(ctx context.Context, cmd *cobra.Command, err error) report.Exit {
+	if err == nil {
+		return report.ExitOK
+	}
+	var done ended
+	if errors.As(err, &done) {
+		return report.Exit(done)
+	}
+	if errors.Is(err, syscall.EPIPE) { // whoever reads has seen enough
+		return report.ExitOK
+	}
+	code, hint := report.ExitOf(err)
+	var usage *usageError
+	isUsage := errors.As(err, &usage)
+	if isUsage {
+		code, hint = report.ExitUsage, usage.hint
+	}
+	text := err.Error()
+	var timeout *timeoutError
+	switch cause := context.Cause(a.ctxOr(ctx)); {
+	case errors.Is(cause, errInterrupted):
+		code, text, hint = report.ExitInterrupted, "interrupted", "it is safe to run the command again"
+	case errors.As(cause, &timeout) && errors.Is(err, context.DeadlineExceeded):
+		text = fmt.Sprintf("not done within --timeout %s: %s", timeout.after, text)
+	}
+	a.showError(text, hint, code)
+	if isUsage && !a.wantsJSON() {
+		fmt.Fprintf(a.Out.Err, "\nUsage: %s\nSee %s --help.\n", cmd.UseLine(), cmd.CommandPath())
+	}
+	return code
+}
+
+// showError writes an error as people or, with -o json, programs read it.
+func (a *App) showError(text, hint string, code report.Exit) {
+	if a.wantsJSON() {
+		b, err := json.Marshal(map[string]any{"error": text, "hint": hint, "exit": code})
+		if err == nil {
+			fmt.Fprintf(a.Out.Err, "%s\n", b)
+			return
+		}
+	}
+	for _, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
+		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Bad, "error:"), render.Clean(line))
+	}
+	if hint != "" {
+		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Strong, "hint:"), render.Clean(hint))
+	}
+}
+
+// wantsJSON says whether errors are written as JSON too. It holds before the
+// configuration is read, when only the flag is known.
+func (a *App) wantsJSON() bool {
+	f := a.Out.Format
+	if a.Config == nil {
+		f = render.Format(a.asked)
+	}
+	return f == render.JSON || f == render.JSONL
+}
+
+// warn says something on standard error that does not stop the command.
+func (a *App) warn(place, text string) {
+	if place != "" {
+		text = place + ": " + text
+	}
+	fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Warning, "warning:"), render.Clean(text))
+}
+
+// timeoutError is the cause of a context that --timeout ended.
+type timeoutError struct{ after string }
+
+func (e *timeoutError) Error() string { return "not done within --timeout " + e.after }
+func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
