@@ -77,4 +77,4 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 .PHONY: clean
 clean: ## removes what was built and fetched into this folder
-	rm -rf dnsctl .cache .demo
+	rm -rf dnsctl .cache .demo-*
