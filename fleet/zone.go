@@ -80,6 +80,7 @@ type Wanted struct {
 	ZoneID      int64
 	Edition     int64
 	Serial      zone.Serial
+	SOA         string // rdata
 	Incarnation string
 	Pools       []int64 // ascending; the first one is the pool through which the server has the zone
 	FirstFeed   int64   // feed position of the membership's first entry (guard 1)

@@ -37,6 +37,7 @@ const (
 	Builtin     = "builtin"     // the nameserver's own, or of a type we never touch
 	OlderStore  = "older-store" // carries our primaries or keys, yet is unknown here
 	CatalogZone = "catalog"     // a member of a catalog on that server
+	Ignored     = "ignored"     // a foreign zone whose pool's policy is ignore
 	MarkerZone  = "marker"      // a marker or catalog zone; only with --all
 )
 

@@ -1,0 +1,118 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+)
+
+// guard sets the outcome of every step that has an action and none yet: planned,
+// or withheld by guard 1, 2 or 3 (CONTRACT, "Deleting zones on a nameserver").
+// Guard 4 has spoken already, zone by zone.
+func (in *Input) guard(p *Plan) {
+	in.guardNever(p)
+	in.guardMarker(p)
+	in.guardEmpty(p)
+	in.guardLimit(p)
+	for i := range p.Steps {
+		if s := &p.Steps[i]; s.Action != report.None && s.Outcome == "" {
+			s.Outcome = report.Planned
+		}
+	}
+}
+
+// open says whether a step has an action that nothing has stopped.
+func (s *Step) open() bool { return s.Action != report.None && s.Outcome == "" }
+
+// guardNever is guard 4 for changes: a declared zone is changed only by hand.
+func (in *Input) guardNever(p *Plan) {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.open() && s.Action == report.Change && s.Have.Origin == nameserver.Declared {
+			s.withhold(s.Action, GuardNever, s.Reason+"; it is declared in the server's own configuration file: change it there")
+		}
+	}
+}
+
+// guardMarker is guard 1.
+func (in *Input) guardMarker(p *Plan) {
+	switch in.Marker.State {
+	case MarkerSound:
+		return
+	case MarkerMissing:
+		for i := range p.Steps {
+			s := &p.Steps[i]
+			if s.open() && s.Action != report.Add {
+				s.withhold(s.Action, GuardMarker, in.Marker.Reason)
+			}
+		}
+	default: // MarkerWrong, and whatever else: doubt withholds
+		p.Withheld = in.Marker.Reason
+		if p.Withheld == "" {
+			p.Withheld = "the state of the marker is not known"
+		}
+		for i := range p.Steps {
+			if s := &p.Steps[i]; s.open() {
+				s.withhold(s.Action, GuardMarker, p.Withheld)
+			}
+		}
+	}
+}
+
+// guardEmpty is guard 2: an empty wanted list deletes nothing unless it is said
+// to be meant.
+func (in *Input) guardEmpty(p *Plan) {
+	if in.Partial || in.Options.AllowEmpty {
+		return
+	}
+	if slices.ContainsFunc(in.Wanted, func(w fleet.Wanted) bool { return w.Kind == fleet.Ordinary }) {
+		return
+	}
+	for i := range p.Steps {
+		if s := &p.Steps[i]; s.open() && s.Action == report.Delete {
+			s.withhold(s.Action, GuardEmpty, "the database wants no zone at all on this server; --allow-empty if that is meant")
+		}
+	}
+}
+
+// ForeignLimit is how many foreign zones may go from a server with that many
+// zones in any 24 hours (guard 3).
+func ForeignLimit(zones int) int { return max(10, zones/20) }
+
+// guardLimit is guard 3.
+func (in *Input) guardLimit(p *Plan) {
+	foreign, zones := 0, 0
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Have != nil && !slices.Contains(s.Attributes, report.MarkerZone) && !slices.Contains(s.Attributes, report.Builtin) {
+			zones++
+		}
+		if s.open() && s.Action == report.Delete && s.Class == report.Foreign {
+			foreign++
+		}
+	}
+	if foreign == 0 {
+		return
+	}
+	limit := ForeignLimit(zones)
+	var reason string
+	switch m := in.Options.MaxDelete; {
+	case m != nil && *m == foreign:
+		return
+	case m != nil:
+		reason = fmt.Sprintf("--max-delete says %d, but %d foreign zones would go", *m, foreign)
+	case foreign+in.ForeignDeleted <= limit:
+		return
+	default:
+		reason = fmt.Sprintf("%d foreign zones would go and %d went in the last 24 hours, past the limit of %d of %d zones; --max-delete %d if that is meant",
+			foreign, in.ForeignDeleted, limit, zones, foreign)
+	}
+	for i := range p.Steps {
+		if s := &p.Steps[i]; s.open() && s.Action == report.Delete && s.Class == report.Foreign {
+			s.withhold(s.Action, GuardLimit, reason)
+		}
+	}
+}
