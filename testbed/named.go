@@ -22,7 +22,7 @@ type NamedOptions struct {
 	AllowNewZones bool
 	Options       string            // more statements for the options block
 	Config        string            // more top-level statements: keys, acls, views, zones
-	Zones         map[string]string // primary zones: name to master file text
+	Zones         map[string]string // primary zones: name as named.conf takes it, to master file text
 
 	// ConfigFile, when set, is run as it is instead of a generated one; the
 	// addresses and the key are then what it says. All but Addr may be empty.
@@ -159,7 +159,7 @@ options {
 		if err := os.WriteFile(filepath.Join(n.Dir, file), []byte(opts.Zones[name]), 0o600); err != nil {
 			return locks, err
 		}
-		fmt.Fprintf(&c, "zone %q { type primary; file %q; };\n", name, file)
+		fmt.Fprintf(&c, "zone \"%s\" { type primary; file %q; };\n", name, file) // %q would double the name's backslashes
 	}
 	if err := os.WriteFile(n.KeyFile, []byte(key), 0o600); err != nil {
 		return locks, err
