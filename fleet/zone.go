@@ -69,6 +69,7 @@ type Served struct {
 	Version int64
 	Serial  zone.Serial
 	SOA     zone.RRset
+	Octets  int // of the content in wire form; 0 when not known
 	Pools   []int64
 }
 

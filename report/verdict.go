@@ -54,6 +54,8 @@ func (it Item) verdict(m Mode) Exit {
 		return ExitOK
 	}
 	switch {
+	case it.Class == Unknown:
+		return ExitPartial
 	case m == Looked && it.Class != OK && !it.Restored():
 		return ExitDifferences
 	case m == Looked:

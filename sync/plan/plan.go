@@ -46,6 +46,7 @@ type Have struct {
 // Probe is the answer to an SOA question; the zero value means not asked.
 type Probe struct {
 	Asked  bool
+	Lost   bool   // no answer came: nothing can be concluded
 	Err    string // no usable answer: what happened
 	Serves bool   // authoritative, and the SOA's owner is the zone
 	Serial zone.Serial
@@ -149,6 +150,8 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 		s.Copy = true
 	case h.Known && !SamePrimaries(h.Primaries, s.Config.Primaries):
 		s.set(report.Misconfigured, report.Change, fmt.Sprintf("transfers from %s, should be %s", list(h.Primaries), list(s.Config.Primaries)))
+	case h.Probe.Lost:
+		s.set(report.Unknown, report.None, h.Probe.Err)
 	case h.Expired || !ok:
 		s.set(report.Expired, report.Retransfer, notServing(h))
 	case served.Behind(w.Serial):

@@ -88,6 +88,11 @@ func TestEachDifferenceGetsItsClassAndAction(t *testing.T) {
 			h.Probe = Probe{Asked: true, Err: "SERVFAIL"}
 			return []Have{h}
 		}, report.Expired, report.Retransfer, false},
+		{"no answer", func() []Have {
+			h := secondary("a.example.", 5)
+			h.Probe = Probe{Asked: true, Lost: true, Err: "no answer within 1s"}
+			return []Have{h}
+		}, report.Unknown, report.None, false},
 		{"never loaded", func() []Have {
 			h := secondary("a.example.", 5)
 			h.Serial, h.Probe = nil, Probe{}

@@ -1,0 +1,215 @@
+// Package bootstrap brings a new or replacement nameserver from nothing to all
+// its zones: its configuration, its marker, its zones in waves, until each one
+// answers with the right serial, while zones come and go.
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+	"dnsctl/sync/apply"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+)
+
+// Store is what bootstrap needs of the store beside what sync reads.
+type Store interface {
+	Head(ctx context.Context) (int64, error)
+	Server(ctx context.Context, name string) (fleet.Server, error)
+	SetServerState(ctx context.Context, name string, state fleet.State, by fleet.By) error
+}
+
+// Bootstrapper brings nameservers up.
+type Bootstrapper struct {
+	Store   Store
+	Fleet   *inventory.Fleet
+	Applier *apply.Applier
+	Locks   apply.Locks
+	Holder  string
+	Now     func() time.Time
+}
+
+// Options of one bootstrap.
+type Options struct {
+	apply.Options
+	Wait bool // end only when every zone answers with the right serial, or Patience is over
+}
+
+// Run adds what is missing on the server and catches it up. It follows the
+// database while it does: a zone deleted meanwhile is not waited for, one created
+// meanwhile joins, and the end is agreement with the database as it is then. It
+// can be run again at any point. Deletions are not its business: it reports
+// them.
+func (b *Bootstrapper) Run(ctx context.Context, name string, o Options) (report.Report, error) {
+	id, err := b.Applier.Store.Identity(ctx)
+	if err != nil {
+		return report.Report{}, err
+	}
+	s, err := b.Store.Server(ctx, name)
+	if err != nil {
+		return report.Report{}, err
+	}
+	rep := report.Report{Schema: report.Schema, Command: "bootstrap", Store: id.Store, Epoch: id.Epoch, Started: b.Now().UTC()}
+	var out report.Server
+	err = apply.WithLock(ctx, b.Locks, s.Name, b.Holder, func(ctx context.Context) error {
+		out, err = b.run(ctx, s, o)
+		return err
+	})
+	if err != nil {
+		out = apply.Failed(out, s, err)
+	}
+	rep.Servers = []report.Server{out}
+	rep.Exit = rep.Verdict(report.Applied)
+	if err == nil && rep.Exit == report.ExitPartial && o.Wait {
+		rep.Exit = report.ExitNotReady
+	}
+	return rep, ctx.Err()
+}
+
+func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (report.Server, error) {
+	ses, err := b.Fleet.Open(ctx, s)
+	if err != nil {
+		return report.Server{}, err
+	}
+	defer ses.Close()
+	if err := b.mark(ctx, ses, o); err != nil {
+		return report.Server{}, err
+	}
+	deadline := time.Time{}
+	for {
+		pos, err := b.Store.Head(ctx)
+		if err != nil {
+			return report.Server{}, err
+		}
+		out, open, err := b.pass(ctx, ses, o)
+		if err != nil || out.Withheld != "" {
+			return out, err
+		}
+		head, err := b.Store.Head(ctx)
+		if err != nil {
+			return out, err
+		}
+		if open == 0 && head == pos {
+			return out, b.ready(ctx, s, o)
+		}
+		if !o.Wait {
+			return out, nil
+		}
+		// Stragglers get as long again as one pass gives them; a database that keeps
+		// changing does not count against the server.
+		switch now := b.Now(); {
+		case open == 0:
+			deadline = time.Time{}
+		case deadline.IsZero():
+			deadline = now.Add(4 * max(o.ProveFor, 30*time.Second))
+		case now.After(deadline):
+			return out, nil
+		}
+	}
+}
+
+// pass plans, carries out all but deletions, and counts the zones that are not
+// in agreement after it.
+func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options) (report.Server, int, error) {
+	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress})
+	if err != nil {
+		return report.Server{}, 0, err
+	}
+	p := plan.Make(in)
+	for i := range p.Steps {
+		if st := &p.Steps[i]; st.Action == report.Delete {
+			st.Outcome, st.Guard, st.Reason = "", "", st.Reason+"; bootstrap deletes nothing: dnsctl sync "+ses.Server.Name
+			st.Action = report.None
+		}
+	}
+	out := b.Applier.Run(ctx, ses, p, o.Options)
+	open := 0
+	for _, it := range out.Items {
+		// Our own marker moves while we work: what a dropped step rested on is looked
+		// at again in the next pass.
+		if it.Outcome == report.Failed || it.Outcome == report.Dropped {
+			open++
+		}
+	}
+	return out, open, nil
+}
+
+// mark puts the marker on a server that has neither zones nor a marker. On one
+// that has ours, the bootstrap goes on where it was.
+func (b *Bootstrapper) mark(ctx context.Context, ses *inventory.Session, o Options) error {
+	own, others := false, 0
+	err := ses.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
+		switch {
+		case z.Name.Equal(ses.Server.Marker):
+			own = true
+		case z.Role != nameserver.Other && z.Origin != nameserver.Builtin:
+			others++
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the zones of server %s: %w", ses.Server.Name, err)
+	}
+	if own {
+		// It may still be on its first way there, when an earlier bootstrap was killed.
+		if _, err := ses.Mark(ctx); err == nil || ses.Server.Accepted && !ses.Server.New {
+			return nil
+		}
+		return b.Applier.Place(ctx, ses, o.Options)
+	}
+	if others > 0 {
+		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s has %d zones and no marker of this store", ses.Server.Name, others),
+			"see them with `dnsctl audit "+ses.Server.Name+"`, then `dnsctl server accept "+ses.Server.Name+"`")
+	}
+	return b.Applier.Place(ctx, ses, o.Options)
+}
+
+// ready takes a server that has caught up into service.
+func (b *Bootstrapper) ready(ctx context.Context, s fleet.Server, o Options) error {
+	if s.State != fleet.Joining {
+		return nil
+	}
+	return b.Store.SetServerState(ctx, s.Name, fleet.Active, fleet.By{Actor: o.Meta.Actor, Command: o.Meta.Command})
+}
+
+// ErrNotNew is returned for a configuration of a server that was not added with
+// --new.
+var ErrNotNew = errors.New("was not added with --new: it has a configuration of its own")
+
+// Config makes the complete configuration of a server added with --new, to live
+// in dir.
+func (b *Bootstrapper) Config(ctx context.Context, name, dir string) (nameserver.Type, []nameserver.File, error) {
+	s, err := b.Store.Server(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !s.New {
+		return nil, nil, report.Hint(fmt.Errorf("server %s %w", name, ErrNotNew), "dnsctl only adds zones to it: dnsctl bootstrap "+name+" --wait")
+	}
+	ses, err := b.Fleet.Open(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ses.Close()
+	req, err := ses.ConfigRequest(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := ses.Type.Config(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the configuration of server %s: %w", name, err)
+	}
+	slices.SortFunc(files, func(a, b nameserver.File) int {
+		if a.Path < b.Path {
+			return -1
+		}
+		return 1
+	})
+	return ses.Type, files, nil
+}

@@ -1,0 +1,369 @@
+// Package apply carries out a plan on one nameserver: adds behind the marker,
+// changes and retransfers, deletions last, each with its copy first (guard 5),
+// its row read again before and after (guard 6), and its proof on the wire
+// (guard 7). One holder of the server's lock at a time.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"dnsctl/edit"
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+// Store is what apply needs of the store beside what the session reads.
+type Store interface {
+	Identity(ctx context.Context) (fleet.Identity, error)
+	Head(ctx context.Context) (int64, error)
+	FeedEntry(ctx context.Context, pos int64) (fleet.FeedEntry, error)
+	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
+	AddEvent(ctx context.Context, e report.Event) error
+	AddCopy(ctx context.Context, server fleet.Server, c report.Copy) (int64, error)
+	AddForeignDeletion(ctx context.Context, server int64, name zone.Name, at time.Time) error
+	MarkerMoved(ctx context.Context, server int64, pos int64) error
+	MarkerPlaced(ctx context.Context, server int64, at time.Time) error
+	DoneTask(ctx context.Context, server int64, name zone.Name, incarnation string, serial zone.Serial) error
+}
+
+// Applier holds what every run shares.
+type Applier struct {
+	Store  Store
+	Edit   *edit.Editor
+	Sealer Sealer
+	DNS    inventory.Asker
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Options of one run.
+type Options struct {
+	Meta      edit.Meta
+	Progress  func(report.Progress)
+	ProveFor  time.Duration // how long steps may go without any of them being proven; 0: 30 s
+	Retention time.Duration // of quarantined copies; 0: 30 days
+	// Confirm is asked once before the first deletion, with their number; nil
+	// confirms. A refusal withholds them.
+	Confirm func(server string, deletions int) bool
+}
+
+const (
+	defaultProof     = 30 * time.Second
+	defaultRetention = 30 * 24 * time.Hour
+	deletionBatch    = 20
+	askEvery         = 200 * time.Millisecond
+	nudgeAfter       = 3 * time.Second // a transfer not proven by then is asked for again
+)
+
+// started marks a step that has been asked of the server and awaits its proof.
+const started report.Outcome = "started"
+
+// run is one plan being carried out; it belongs to one goroutine.
+type run struct {
+	*Applier
+	o Options
+	s *inventory.Session
+	p plan.Plan
+}
+
+// Run carries out the plan's steps that are planned, and says of every step how
+// it ended. Errors of single steps are in the report; the caller holds the
+// server's lock.
+func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o Options) report.Server {
+	if o.ProveFor == 0 {
+		o.ProveFor = defaultProof
+	}
+	if o.Retention == 0 {
+		o.Retention = defaultRetention
+	}
+	if o.Progress == nil {
+		o.Progress = func(report.Progress) {}
+	}
+	r := &run{Applier: a, o: o, s: s, p: p}
+	r.adds(ctx)
+	r.changes(ctx)
+	r.prove(ctx)
+	r.deletions(ctx)
+	return Report(r.p)
+}
+
+// Report is a plan as the server's part of a report.
+func Report(p plan.Plan) report.Server {
+	out := report.Server{Name: p.Server.Name, Complete: true, Withheld: p.Withheld, Items: make([]report.Item, 0, len(p.Steps))}
+	for _, st := range p.Steps {
+		out.Items = append(out.Items, st.Item)
+	}
+	out.Count()
+	return out
+}
+
+func (r *run) planned(a ...report.Action) []*plan.Step {
+	var out []*plan.Step
+	for i := range r.p.Steps {
+		if st := &r.p.Steps[i]; st.Outcome == report.Planned && slices.Contains(a, st.Action) {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+func fail(st *plan.Step, err error) { st.Outcome, st.Reason = report.Failed, err.Error() }
+
+func drop(st *plan.Step, reason string) { st.Outcome, st.Reason = report.Dropped, reason }
+
+func withhold(st *plan.Step, guard, reason string) {
+	st.Outcome, st.Guard, st.Reason = report.Withheld, guard, reason
+}
+
+// adds makes missing zones. The marker is moved past the first feed entry of
+// every one of them, and that is proven, before the first is added.
+func (r *run) adds(ctx context.Context) {
+	steps := r.planned(report.Add)
+	if len(steps) == 0 {
+		return
+	}
+	var past int64
+	for _, st := range steps {
+		past = max(past, st.Wanted.FirstFeed)
+	}
+	// A missing marker is never repaired in passing; adds go on without it.
+	if r.p.Marker != plan.MarkerSound {
+		past = math.MaxInt64
+	} else if err := r.Advance(ctx, r.s, past, r.o); err != nil {
+		for _, st := range steps {
+			withhold(st, plan.GuardMarker, fmt.Sprintf("the marker was not proven on the server first: %v", err))
+		}
+		return
+	}
+	for i, st := range steps {
+		if ctx.Err() != nil {
+			return
+		}
+		w, ok := r.reread(ctx, st)
+		if !ok {
+			continue
+		}
+		if w.FirstFeed > past {
+			drop(st, "deleted and created again meanwhile: the next run adds it")
+			continue
+		}
+		st.Config = r.s.ZoneConfig(w)
+		switch err := r.s.Driver.Add(ctx, st.Config); {
+		case err == nil:
+			st.Outcome = started
+			r.event(ctx, st, "add", "")
+		case errors.Is(err, nameserver.ErrExists):
+			drop(st, "somebody else added it meanwhile")
+		default:
+			fail(st, err)
+		}
+		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "adds", Done: i + 1, Total: len(steps)})
+	}
+}
+
+// reread is guard 6 for steps that rest on a zone's being wanted; false when the
+// step has been settled here.
+func (r *run) reread(ctx context.Context, st *plan.Step) (fleet.Wanted, bool) {
+	w, err := r.Store.WantedOne(ctx, r.s.Server.ID, st.Zone)
+	switch {
+	case errors.Is(err, fleet.ErrNoZone):
+		drop(st, "deleted from the database meanwhile")
+		return w, false
+	case err != nil:
+		fail(st, err)
+		return w, false
+	}
+	st.Wanted = &w
+	st.Serial.Want = &w.Serial
+	return w, true
+}
+
+// changes carries out changes and retransfers, each after the copy of what it
+// would replace.
+func (r *run) changes(ctx context.Context) {
+	steps := r.planned(report.Change, report.Retransfer)
+	for i, st := range steps {
+		if ctx.Err() != nil {
+			return
+		}
+		w, ok := r.reread(ctx, st)
+		if !ok {
+			continue
+		}
+		if st.Copy && !r.copy(ctx, st) {
+			continue
+		}
+		var err error
+		if st.Action == report.Change {
+			err = r.change(ctx, r.s.ZoneConfig(w))
+		}
+		if err == nil {
+			err = r.s.Driver.Retransfer(ctx, st.Zone)
+		}
+		if err != nil {
+			fail(st, err)
+			continue
+		}
+		st.Outcome = started
+		r.event(ctx, st, string(st.Action), "")
+		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "changes", Done: i + 1, Total: len(steps)})
+	}
+}
+
+// change gives a zone its settings, and reads them back: content that is in
+// agreement would prove nothing.
+func (r *run) change(ctx context.Context, c nameserver.ZoneConfig) error {
+	if err := r.s.Driver.Change(ctx, c); err != nil {
+		return err
+	}
+	z, err := r.s.Driver.Zone(ctx, c.Name)
+	if err != nil {
+		return fmt.Errorf("changed, but reading it back: %w", err)
+	}
+	if z.Role != nameserver.Secondary || z.Known && !plan.SamePrimaries(z.Primaries, c.Primaries) {
+		return fmt.Errorf("changed, but the server still has it otherwise: %s", z.Detail)
+	}
+	return nil
+}
+
+// copy is guard 5. False when the step may not go on.
+func (r *run) copy(ctx context.Context, st *plan.Step) bool {
+	ex, err := r.s.Driver.Export(ctx, st.Zone)
+	if err != nil {
+		if errors.Is(err, nameserver.ErrNoCopy) && r.p.NoCopy {
+			return true
+		}
+		withhold(st, plan.GuardCopy, fmt.Sprintf("no copy, so nothing is done: %v (--no-copy if its content does not matter)", err))
+		return false
+	}
+	c := report.Copy{Server: r.s.Server.Name, View: r.s.Server.View, Zone: st.Zone, Reason: string(st.Class) + " " + string(st.Action),
+		Settings: ex.Settings, Taken: r.Now(), Expires: r.Now().Add(r.o.Retention)}
+	if ex.Content != nil {
+		serial := ex.Content.Serial()
+		c.Serial, c.Records = &serial, ex.Content.Records()
+		for set := range ex.Content.All() {
+			c.Content = set.AppendWire(c.Content)
+		}
+	}
+	if _, err := r.Store.AddCopy(ctx, r.s.Server, c); err != nil {
+		withhold(st, plan.GuardCopy, fmt.Sprintf("the copy could not be stored: %v", err))
+		return false
+	}
+	return true
+}
+
+// event records what was done to the nameserver. The deed stands even when the
+// log cannot be written; that is said, not hidden.
+func (r *run) event(ctx context.Context, st *plan.Step, action, before string) {
+	e := report.Event{At: r.Now(), Actor: r.o.Meta.Actor, Command: r.o.Meta.Command, Action: action, Zone: st.Zone,
+		Server: r.s.Server.Name, Serial: st.Serial.Want, Comment: r.o.Meta.Comment, Before: before, Result: string(st.Class)}
+	if err := r.Store.AddEvent(context.WithoutCancel(ctx), e); err != nil {
+		r.Log.Error("write event", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
+	}
+}
+
+// prove waits until every started step shows on the wire.
+func (r *run) prove(ctx context.Context) {
+	var open []*plan.Step
+	for i := range r.p.Steps {
+		if r.p.Steps[i].Outcome == started {
+			open = append(open, &r.p.Steps[i])
+		}
+	}
+	total := len(open)
+	deadline, nudge := r.Now().Add(r.o.ProveFor), r.Now().Add(nudgeAfter)
+	why := make(map[*plan.Step]string)
+	giveUp := func(err error) {
+		for _, st := range open {
+			if w := why[st]; w != "" {
+				fail(st, fmt.Errorf("asked for, but not proven: %w: %s", err, w))
+				continue
+			}
+			fail(st, fmt.Errorf("asked for, but not proven: %w", err))
+		}
+	}
+	for len(open) > 0 {
+		before := len(open)
+		var err error
+		if open, err = r.ask(ctx, open, why); err != nil {
+			giveUp(err)
+			return
+		}
+		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "transfers", Done: total - len(open), Total: total})
+		now := r.Now()
+		if len(open) < before {
+			deadline, nudge = now.Add(r.o.ProveFor), now.Add(nudgeAfter) // a long series is bounded by its progress
+		}
+		if now.After(deadline) {
+			giveUp(fmt.Errorf("none more within %s", r.o.ProveFor))
+			return
+		}
+		if now.After(nudge) {
+			for _, st := range open {
+				if err := r.s.Driver.Retransfer(ctx, st.Zone); err != nil {
+					why[st] = err.Error()
+				}
+			}
+			nudge = r.Now().Add(2 * nudgeAfter)
+		}
+		if len(open) > 0 {
+			if err := pause(ctx, askEvery); err != nil {
+				giveUp(err)
+				return
+			}
+		}
+	}
+}
+
+// ask questions the server about the open steps and returns those that are not
+// proven yet.
+func (r *run) ask(ctx context.Context, open []*plan.Step, why map[*plan.Step]string) ([]*plan.Step, error) {
+	var left []*plan.Step
+	err := r.DNS.SOAs(ctx, r.questions(open), func(i int, p plan.Probe) {
+		st := open[i]
+		switch {
+		case !p.Serves:
+			why[st] = p.Err
+		case p.Serial.Behind(*st.Serial.Want):
+			why[st] = fmt.Sprintf("it answers with serial %d", p.Serial)
+		case st.Class == report.Differs && !plan.SameSOA(p.SOA, st.Wanted.SOA):
+			why[st] = "it still answers with another SOA of that serial"
+		case p.Serial != *st.Serial.Want && st.Class == report.Ahead:
+			why[st] = fmt.Sprintf("it still answers with serial %d", p.Serial)
+		default:
+			st.Outcome = report.Done
+			st.Serial.Have = &p.Serial
+			if err := r.Store.DoneTask(ctx, r.s.Server.ID, st.Zone, st.Wanted.Incarnation, p.Serial); err != nil {
+				r.Log.Error("settle task", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
+			}
+			return
+		}
+		left = append(left, st)
+	})
+	if err != nil {
+		return open, err
+	}
+	return left, nil
+}
+
+// pause waits, or ends with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,136 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/secret"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+)
+
+// Sealer seals marks.
+type Sealer = secret.Sealer
+
+// Advance moves the server's marker to the present head of the feed when what it
+// says on the server does not cover position past yet, and waits until the
+// server shows it.
+func (a *Applier) Advance(ctx context.Context, s *inventory.Session, past int64, o Options) error {
+	mark, err := s.Mark(ctx)
+	if err == nil && mark.Server == s.Server.ID && mark.Pos >= past {
+		return nil
+	}
+	return a.Place(ctx, s, o)
+}
+
+// Place writes the marker with the feed's present head, makes sure that the
+// server has the zone, and waits until it answers with it.
+func (a *Applier) Place(ctx context.Context, s *inventory.Session, o Options) error {
+	mark, err := a.WriteMarker(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	_, err = s.Driver.Zone(ctx, s.Server.Marker)
+	switch {
+	case errors.Is(err, nameserver.ErrNoZone):
+		w, err := a.Store.WantedOne(ctx, s.Server.ID, s.Server.Marker)
+		if err != nil {
+			return fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
+		}
+		if err := s.Driver.Add(ctx, s.ZoneConfig(w)); err != nil && !errors.Is(err, nameserver.ErrExists) {
+			return fmt.Errorf("add the marker: %w", err)
+		}
+	case err != nil:
+		return fmt.Errorf("read the marker on the server: %w", err)
+	default:
+		if err := s.Driver.Retransfer(ctx, s.Server.Marker); err != nil {
+			return fmt.Errorf("retransfer the marker: %w", err)
+		}
+	}
+	return a.proveMarker(ctx, s, mark, o)
+}
+
+// WriteMarker writes the marker zone in the database with the feed's present
+// head.
+func (a *Applier) WriteMarker(ctx context.Context, s *inventory.Session, o Options) (fleet.Mark, error) {
+	id, err := a.Store.Identity(ctx)
+	if err != nil {
+		return fleet.Mark{}, err
+	}
+	head, err := a.Store.Head(ctx)
+	if err != nil {
+		return fleet.Mark{}, err
+	}
+	m := fleet.Mark{Store: id.Store, Epoch: id.Epoch, Server: s.Server.ID, Pos: head}
+	if head > 0 {
+		e, err := a.Store.FeedEntry(ctx, head)
+		if err != nil {
+			return fleet.Mark{}, fmt.Errorf("read entry %d of the change feed: %w", head, err)
+		}
+		m.Entry = e.ID
+	}
+	txt, err := m.TXT(ctx, a.Sealer)
+	if err != nil {
+		return fleet.Mark{}, err
+	}
+	if _, err := a.Edit.Marker(ctx, s.Server.Marker, txt, s.MarkerPools(), o.Meta); err != nil {
+		return fleet.Mark{}, fmt.Errorf("write the marker of server %s: %w", s.Server.Name, err)
+	}
+	return m, a.Store.MarkerMoved(ctx, s.Server.ID, head)
+}
+
+// proveMarker waits until the server answers with at least this mark. A
+// retransfer is asked for again from time to time: the primary may not have
+// seen the new serial yet when the first one was.
+func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet.Mark, o Options) error {
+	proof := o.ProveFor
+	if proof == 0 {
+		proof = defaultProof
+	}
+	deadline := a.Now().Add(proof)
+	nudge := a.Now().Add(time.Second)
+	for {
+		got, err := s.Mark(ctx)
+		if err == nil && got.Store == m.Store && got.Server == m.Server && got.Epoch == m.Epoch && got.Pos >= m.Pos {
+			return a.Store.MarkerPlaced(ctx, s.Server.ID, a.Now())
+		}
+		if err == nil {
+			err = fmt.Errorf("it shows the marker at position %d, not %d", got.Pos, m.Pos)
+		}
+		if now := a.Now(); now.After(deadline) {
+			return fmt.Errorf("the server does not show its marker within %s: %w (does `dnsctl mdns serve` run, and can the server reach it?)", proof, err)
+		} else if now.After(nudge) {
+			if err := s.Driver.Retransfer(ctx, s.Server.Marker); err != nil {
+				return fmt.Errorf("retransfer the marker: %w", err)
+			}
+			nudge = now.Add(nudgeAfter)
+		}
+		if err := pause(ctx, askEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// markerStillOurs reads the marker again, right before deletions.
+func (r *run) markerStillOurs(ctx context.Context) error {
+	in, err := r.s.LookAt(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("the marker could not be read again: %w", err)
+	}
+	if in.Marker.State != plan.MarkerSound {
+		return errors.New(in.Marker.Reason)
+	}
+	return nil
+}
+
+func (r *run) questions(steps []*plan.Step) []inventory.Question {
+	q := make([]inventory.Question, len(steps))
+	for i, st := range steps {
+		q[i] = r.s.Question(st.Zone)
+	}
+	return q
+}

@@ -1,0 +1,126 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+)
+
+// parallel is how many nameservers are worked on at a time.
+const parallel = 8
+
+// Syncer makes nameservers' zones equal the database's.
+type Syncer struct {
+	Fleet   *inventory.Fleet
+	Applier *Applier
+	Locks   Locks
+	Holder  string // who holds the locks: host, process
+}
+
+// SyncOptions of one sync.
+type SyncOptions struct {
+	Options
+	Plan   plan.Options
+	DryRun bool // plan only, and take no lock
+}
+
+// Sync plans each server and carries the plan out. Servers are worked on side by
+// side; what happens to one never stops another.
+func (y *Syncer) Sync(ctx context.Context, command string, servers []fleet.Server, o SyncOptions) (report.Report, error) {
+	id, err := y.Applier.Store.Identity(ctx)
+	if err != nil {
+		return report.Report{}, err
+	}
+	rep := report.Report{Schema: report.Schema, Command: command, Store: id.Store, Epoch: id.Epoch, Started: y.Applier.Now().UTC()}
+	rep.Servers = Each(servers, func(s fleet.Server) report.Server {
+		var out report.Server
+		work := func(ctx context.Context) error {
+			var err error
+			out, err = y.one(ctx, s, o)
+			return err
+		}
+		var err error
+		if o.DryRun {
+			err = work(ctx)
+		} else {
+			err = WithLock(ctx, y.Locks, s.Name, y.Holder, work)
+		}
+		if err != nil {
+			return Failed(out, s, err)
+		}
+		return out
+	})
+	mode := report.Applied
+	if o.DryRun {
+		mode = report.DryRun
+	}
+	rep.Exit = rep.Verdict(mode)
+	return rep, ctx.Err()
+}
+
+func (y *Syncer) one(ctx context.Context, s fleet.Server, o SyncOptions) (report.Server, error) {
+	ses, err := y.Fleet.Open(ctx, s)
+	if err != nil {
+		return report.Server{}, err
+	}
+	defer ses.Close()
+	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress})
+	if err != nil {
+		return report.Server{}, err
+	}
+	in.Options = o.Plan
+	p := plan.Make(in)
+	if o.DryRun {
+		return Report(p), nil
+	}
+	return y.Applier.Run(ctx, ses, p, o.Options), nil
+}
+
+// Each runs look for every server, several at a time, and returns the results in
+// the servers' order.
+func Each(servers []fleet.Server, look func(fleet.Server) report.Server) []report.Server {
+	out := make([]report.Server, len(servers))
+	slots := make(chan struct{}, parallel)
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		slots <- struct{}{}
+		wg.Go(func() {
+			out[i] = look(s)
+			<-slots
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// Failed is the report of a server whose run ended with err; what was done until
+// then stays in it.
+func Failed(out report.Server, s fleet.Server, err error) report.Server {
+	out.Name, out.Complete = s.Name, false
+	if out.Items == nil {
+		out.Items = []report.Item{}
+	}
+	out.Error = err.Error()
+	exit, hint := report.ExitOf(err)
+	out.Hint, out.Busy = hint, exit == report.ExitBusy || errors.Is(err, fleet.ErrLeaseLost)
+	if out.Counts == nil {
+		out.Count()
+	}
+	return out
+}
+
+// Deletions counts the deletions that a dry run's report has planned.
+func Deletions(s report.Server) int {
+	n := 0
+	for _, it := range s.Items {
+		if it.Action == report.Delete && it.Outcome == report.Planned {
+			n++
+		}
+	}
+	return n
+}

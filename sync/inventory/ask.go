@@ -1,0 +1,74 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"dnsctl/dnsclient"
+	"dnsctl/fleet"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+// DNS asks over the network.
+type DNS struct {
+	Client *dnsclient.Client
+	Prober *dnsclient.Prober
+}
+
+var _ Asker = DNS{}
+
+// SOAs implements Asker.
+func (d DNS) SOAs(ctx context.Context, q []Question, got func(i int, p plan.Probe)) error {
+	items := iter.Seq[dnsclient.Probe](func(yield func(dnsclient.Probe) bool) {
+		for i := range q {
+			if !yield(dnsclient.Probe{Server: q[i].Addr, Zone: q[i].Zone, Key: q[i].Key, Ref: i}) {
+				return
+			}
+		}
+	})
+	return d.Prober.Sweep(ctx, items, dnsclient.SweepOptions{}, func(r dnsclient.Result) error {
+		i, _ := r.Ref.(int)
+		got(i, probeOf(r))
+		return nil
+	})
+}
+
+func probeOf(r dnsclient.Result) plan.Probe {
+	p := plan.Probe{Asked: true, Serves: r.Serves(), Serial: r.Serial, SOA: r.SOA}
+	switch {
+	case r.Err != nil:
+		p.Lost, p.Err = true, r.Err.Error()
+	case p.Serves:
+	case r.Owner != "" && !r.Owner.Equal(r.Zone):
+		p.Err = fmt.Sprintf("it answers for %s instead", r.Owner)
+	case r.Owner != "":
+		p.Err = "it answers without authority"
+	default:
+		p.Err = fmt.Sprintf("it answers %s", r.Rcode)
+	}
+	return p
+}
+
+// TXT implements Asker.
+func (d DNS) TXT(ctx context.Context, q Question) (string, error) {
+	a, err := d.Client.Ask(ctx, q.Addr, q.Zone, zone.TypeTXT, q.Key)
+	if err != nil {
+		return "", err
+	}
+	set, ok := a.RRset(q.Zone, zone.TypeTXT)
+	if !ok {
+		return "", fmt.Errorf("%s at %s has no TXT: %s", q.Zone, q.Addr, a.Rcode)
+	}
+	text, ok := fleet.TXTText(set.Data.First())
+	if !ok {
+		return "", fmt.Errorf("%s at %s: its TXT is malformed", q.Zone, q.Addr)
+	}
+	return text, nil
+}
+
+// Transfer implements Asker.
+func (d DNS) Transfer(ctx context.Context, q Question) (*zone.Snapshot, error) {
+	return d.Client.Transfer(ctx, q.Addr, q.Zone, q.Key, dnsclient.TransferOptions{})
+}

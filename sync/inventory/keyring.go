@@ -1,0 +1,140 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/wire"
+	"dnsctl/zone"
+)
+
+// Question is one question to one server.
+type Question struct {
+	Addr netip.AddrPort
+	Zone zone.Name
+	Key  *wire.Key // nil: unsigned
+}
+
+// keyring is the TSIG keys and primaries of one server's pools.
+type keyring struct {
+	server fleet.Server
+	newest map[int64]fleet.Key // pool -> newest valid key
+	probe  *wire.Key           // of the first pool that has one
+}
+
+func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
+	k := keyring{server: s, newest: make(map[int64]fleet.Key)}
+	all, err := f.Store.Keys(ctx)
+	if err != nil {
+		return k, fmt.Errorf("read TSIG keys: %w", err)
+	}
+	for _, key := range all {
+		cur, have := k.newest[key.Scope.PoolID]
+		if key.Scope.PoolID != 0 && key.Valid(f.Now()) && (!have || key.Created.After(cur.Created)) {
+			k.newest[key.Scope.PoolID] = key
+		}
+	}
+	for _, p := range s.Pools {
+		key, ok := k.newest[p.ID]
+		if !ok {
+			continue
+		}
+		plain, err := f.Sealer.Open(ctx, key.Secret)
+		if err != nil {
+			return k, fmt.Errorf("open TSIG key %s: %w", key.Name, err)
+		}
+		alg, err := wire.ParseAlgorithm(key.Algorithm.String())
+		if err != nil {
+			return k, fmt.Errorf("TSIG key %s: %w", key.Name, err)
+		}
+		k.probe = &wire.Key{Name: key.Name, Algorithm: alg, Secret: plain.Reveal()}
+		break
+	}
+	return k, nil
+}
+
+// primaries is what a zone should be configured with: the primaries of the pool
+// through which the server has it, with that pool's newest key.
+func (k keyring) primaries(w fleet.Wanted) []nameserver.PrimaryRef {
+	for _, id := range w.Pools {
+		i := slices.IndexFunc(k.server.Pools, func(p fleet.Pool) bool { return p.ID == id })
+		if i < 0 {
+			continue
+		}
+		refs := make([]nameserver.PrimaryRef, 0, len(k.server.Pools[i].Primaries))
+		for _, a := range k.server.Pools[i].Primaries {
+			refs = append(refs, nameserver.PrimaryRef{Addr: a, Key: k.newest[id].Name})
+		}
+		return refs
+	}
+	return nil
+}
+
+// ours says whether any of the primaries is one of ours, or any key.
+func (k keyring) ours(refs []nameserver.PrimaryRef) bool {
+	for _, r := range refs {
+		for _, p := range k.server.Pools {
+			if slices.Contains(p.Primaries, r.Addr) {
+				return true
+			}
+		}
+		for _, key := range k.newest {
+			if r.Key != "" && r.Key.Equal(key.Name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// MarkerPools is the pools whose keys see the server's marker.
+func (s *Session) MarkerPools() []int64 {
+	ids := make([]int64, 0, len(s.Server.Pools))
+	for _, p := range s.Server.Pools {
+		ids = append(ids, p.ID)
+	}
+	return ids
+}
+
+// ZoneConfig is how a zone should be configured on this server.
+func (s *Session) ZoneConfig(w fleet.Wanted) nameserver.ZoneConfig {
+	return nameserver.ZoneConfig{Name: w.Name, Incarnation: w.Incarnation, Primaries: s.keys.primaries(w)}
+}
+
+// ConfigRequest is what the server's configuration is made of, its pools' valid
+// keys with their secrets among it.
+func (s *Session) ConfigRequest(ctx context.Context, dir string) (nameserver.ConfigRequest, error) {
+	r := nameserver.ConfigRequest{Server: s.Server, Dir: dir}
+	var err error
+	if len(s.Server.Credential) > 0 {
+		if r.Credential, err = s.f.Sealer.Open(ctx, s.Server.Credential); err != nil {
+			return r, fmt.Errorf("open the control credential of server %s: %w", s.Server.Name, err)
+		}
+	}
+	all, err := s.f.Store.Keys(ctx)
+	if err != nil {
+		return r, fmt.Errorf("read TSIG keys: %w", err)
+	}
+	for _, p := range s.Server.Pools {
+		for _, a := range p.Primaries {
+			if !slices.Contains(r.Primaries, a) {
+				r.Primaries = append(r.Primaries, a)
+			}
+		}
+		for _, k := range all {
+			if k.Scope.PoolID != p.ID || !k.Valid(s.f.Now()) {
+				continue
+			}
+			plain, err := s.f.Sealer.Open(ctx, k.Secret)
+			if err != nil {
+				return r, fmt.Errorf("open TSIG key %s: %w", k.Name, err)
+			}
+			r.Keys = append(r.Keys, nameserver.KeyConfig{Name: k.Name, Algorithm: k.Algorithm, Secret: plain})
+		}
+	}
+	return r, nil
+}

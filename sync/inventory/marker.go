@@ -1,0 +1,93 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+// verdict is guard 1: whether this store filled the server, and is not older
+// than what filled it. zones are those of the inventory, or the marker alone.
+func (s *Session) verdict(ctx context.Context, zones []nameserver.ZoneState) plan.Marker {
+	found := false
+	for _, z := range zones {
+		if !fleet.IsMarkerName(z.Name) {
+			continue
+		}
+		if !z.Name.Equal(s.Server.Marker) {
+			return wrong("it carries the marker %s, which is another store's or another server's", z.Name)
+		}
+		found = true
+	}
+	if !found {
+		return plan.Marker{State: plan.MarkerMissing, Reason: fmt.Sprintf(
+			"it carries no marker of this store: see what is on it, then `dnsctl bootstrap %[1]s` or `dnsctl server accept %[1]s`", s.Server.Name)}
+	}
+	mark, err := s.Mark(ctx)
+	if err != nil {
+		return wrong("its marker cannot be read: %v", err)
+	}
+	if reason := s.judge(ctx, mark); reason != "" {
+		return wrong("%s", reason)
+	}
+	return plan.Marker{State: plan.MarkerSound}
+}
+
+func wrong(format string, args ...any) plan.Marker {
+	return plan.Marker{State: plan.MarkerWrong, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Mark reads what the server's marker says, over DNS.
+func (s *Session) Mark(ctx context.Context) (fleet.Mark, error) {
+	txt, err := s.f.DNS.TXT(ctx, s.Question(s.Server.Marker))
+	if err != nil {
+		return fleet.Mark{}, err
+	}
+	return fleet.OpenMark(ctx, s.f.Sealer, txt)
+}
+
+// judge says what is wrong with a mark; "" when nothing is.
+func (s *Session) judge(ctx context.Context, m fleet.Mark) string {
+	id, err := s.f.Store.Identity(ctx)
+	if err != nil {
+		return fmt.Sprintf("the store's own identity cannot be read: %v", err)
+	}
+	switch {
+	case m.Store != id.Store:
+		return fmt.Sprintf("its marker is that of the store %s, this one is %s", m.Store, id.Store)
+	case m.Server != s.Server.ID:
+		return fmt.Sprintf("its marker is that of another server of this store (number %d, this one is %d): were two swapped?", m.Server, s.Server.ID)
+	case m.Epoch > id.Epoch:
+		return fmt.Sprintf("its marker is of epoch %d, this store is still in epoch %d: it is an older copy", m.Epoch, id.Epoch)
+	case m.Epoch < id.Epoch:
+		return fmt.Sprintf("its marker is of epoch %d, and epoch %d was opened since: `dnsctl server accept %s`", m.Epoch, id.Epoch, s.Server.Name)
+	}
+	head, err := s.f.Store.Head(ctx)
+	if err != nil {
+		return fmt.Sprintf("the store's change feed cannot be read: %v", err)
+	}
+	if m.Pos > head {
+		return fmt.Sprintf("its marker is at position %d of the change feed, this store is at %d only: it is an older copy; `dnsctl db new-epoch` if that is meant", m.Pos, head)
+	}
+	e, err := s.f.Store.FeedEntry(ctx, m.Pos)
+	switch {
+	case errors.Is(err, fleet.ErrNotFound):
+		return "" // compacted away; the store id, the epoch and the position agree
+	case err != nil:
+		return fmt.Sprintf("the store's change feed cannot be read: %v", err)
+	case e.ID != m.Entry:
+		return fmt.Sprintf("its marker knows position %d of the change feed under another id: this store is a fork; `dnsctl db new-epoch` if that is meant", m.Pos)
+	}
+	return ""
+}
+
+// Question is a question about a zone to this session's server, signed with the
+// newest valid key of the pool through which the server has it.
+func (s *Session) Question(name zone.Name) Question {
+	return Question{Addr: s.Server.ProbeAddr(), Zone: name, Key: s.keys.probe}
+}

@@ -1,0 +1,289 @@
+// Package inventory looks at a nameserver: the zones it has by its control
+// channel, what it answers for them over DNS, its marker, and what the database
+// wants of it. The result is the input of a plan.
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+	"dnsctl/secret"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+// Store is what a look needs of the store.
+type Store interface {
+	Identity(ctx context.Context) (fleet.Identity, error)
+	Head(ctx context.Context) (int64, error)
+	// FeedEntry is the entry at a position; fleet.ErrNotFound when its id is not
+	// kept any more.
+	FeedEntry(ctx context.Context, pos int64) (fleet.FeedEntry, error)
+	Keys(ctx context.Context) ([]fleet.Key, error)
+	// Wanted yields what the server should have, in canonical order, all from one
+	// database snapshot, and returns that snapshot's feed position.
+	Wanted(ctx context.Context, server int64, yield func(fleet.Wanted) error) (int64, error)
+	// WantedOne is one of them; fleet.ErrNoZone when it is not wanted there.
+	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
+	Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error)
+	Protected(ctx context.Context, server int64) ([]zone.Name, error)
+	ForeignDeletions(ctx context.Context, server int64, since time.Time) (int, error)
+}
+
+// Asker is what is asked over DNS.
+type Asker interface {
+	// SOAs asks for the SOA of each zone and calls got for each answer, from one
+	// goroutine, in any order.
+	SOAs(ctx context.Context, q []Question, got func(i int, p plan.Probe)) error
+	// TXT is the first TXT record at name, as one text.
+	TXT(ctx context.Context, q Question) (string, error)
+	// Transfer is the zone's content as the server has it.
+	Transfer(ctx context.Context, q Question) (*zone.Snapshot, error)
+}
+
+// Fleet opens sessions with nameservers.
+type Fleet struct {
+	Store  Store
+	Types  []nameserver.Type
+	Sealer secret.Sealer
+	DNS    Asker
+	Now    func() time.Time
+}
+
+// Session is a nameserver being looked at or worked on; it belongs to one
+// goroutine.
+type Session struct {
+	Server fleet.Server
+	Driver nameserver.Driver
+	Type   nameserver.Type
+	keys   keyring
+	f      *Fleet
+}
+
+// Type is the nameserver type of this name.
+func (f *Fleet) Type(name string) (nameserver.Type, error) {
+	for _, t := range f.Types {
+		if t.Name() == name {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("nameserver type %q is not known", name)
+}
+
+// Open prepares a session; the first call connects.
+func (f *Fleet) Open(ctx context.Context, s fleet.Server) (*Session, error) {
+	t, err := f.Type(s.Type)
+	if err != nil {
+		return nil, err
+	}
+	var cred secret.Plain
+	if len(s.Credential) > 0 {
+		if cred, err = f.Sealer.Open(ctx, s.Credential); err != nil {
+			return nil, fmt.Errorf("open the control credential of server %s: %w", s.Name, err)
+		}
+	}
+	ses := &Session{Server: s, Type: t, f: f}
+	if ses.keys, err = f.keyring(ctx, s); err != nil {
+		return nil, err
+	}
+	ses.Driver, err = t.Open(nameserver.Target{Server: s, Credential: cred, Transfer: func(ctx context.Context, n zone.Name) (*zone.Snapshot, error) {
+		return f.DNS.Transfer(ctx, ses.Question(n))
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("open server %s: %w", s.Name, err)
+	}
+	return ses, nil
+}
+
+// Close ends the session.
+func (s *Session) Close() error { return s.Driver.Close() }
+
+// Wanted reads the whole list, the server's own marker left out, in one
+// snapshot, with its feed position.
+func (s *Session) Wanted(ctx context.Context) ([]fleet.Wanted, int64, error) {
+	var out []fleet.Wanted
+	pos, err := s.f.Store.Wanted(ctx, s.Server.ID, func(w fleet.Wanted) error {
+		if w.Kind == fleet.Ordinary {
+			out = append(out, w)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read what server %s should have: %w", s.Server.Name, err)
+	}
+	return out, pos, nil
+}
+
+// LookOptions say how closely to look.
+type LookOptions struct {
+	Deep     bool                  // primaries and keys of every zone
+	Progress func(report.Progress) // may be nil
+}
+
+// Look reads everything a plan rests on. An error means that the inventory
+// could not be read whole.
+func (s *Session) Look(ctx context.Context, o LookOptions) (plan.Input, error) {
+	in := s.input()
+	var err error
+	if in.Wanted, _, err = s.Wanted(ctx); err != nil {
+		return in, err
+	}
+	if err := s.lists(ctx, &in); err != nil {
+		return in, err
+	}
+	var zones []nameserver.ZoneState
+	if err := s.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
+		zones = append(zones, z)
+		return nil
+	}); err != nil {
+		return in, fmt.Errorf("read the zones of server %s: %w", s.Server.Name, err)
+	}
+	in.Marker = s.verdict(ctx, zones)
+	in.Have, err = s.probe(ctx, in.Wanted, zones, o.Progress)
+	if err != nil {
+		return in, err
+	}
+	return in, s.details(ctx, &in, o)
+}
+
+// LookAt is Look for some zones only: each is read afresh, nothing else is
+// looked at, and the plan that results is partial.
+func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, error) {
+	in := s.input()
+	in.Partial = true
+	if err := s.lists(ctx, &in); err != nil {
+		return in, err
+	}
+	var zones []nameserver.ZoneState
+	for _, n := range names {
+		w, err := s.f.Store.WantedOne(ctx, s.Server.ID, n)
+		switch {
+		case err == nil:
+			in.Wanted = append(in.Wanted, w)
+		case !errors.Is(err, fleet.ErrNoZone):
+			return in, err
+		}
+		z, err := s.Driver.Zone(ctx, n)
+		switch {
+		case err == nil:
+			zones = append(zones, z)
+		case !errors.Is(err, nameserver.ErrNoZone):
+			return in, fmt.Errorf("read zone %q of server %s: %w", n, s.Server.Name, err)
+		}
+	}
+	m, err := s.Driver.Zone(ctx, s.Server.Marker)
+	switch {
+	case err == nil:
+		in.Marker = s.verdict(ctx, []nameserver.ZoneState{m})
+	case errors.Is(err, nameserver.ErrNoZone):
+		in.Marker = s.verdict(ctx, nil)
+	default:
+		return in, fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
+	}
+	in.Have, err = s.probe(ctx, in.Wanted, zones, nil)
+	return in, err
+}
+
+func (s *Session) input() plan.Input {
+	return plan.Input{Server: s.Server, Primaries: s.keys.primaries, Ours: s.keys.ours,
+		Tombstones: make(map[zone.Key]fleet.Tombstone), Protected: make(map[zone.Key]bool)}
+}
+
+// lists reads what the store knows beside the wanted list.
+func (s *Session) lists(ctx context.Context, in *plan.Input) error {
+	tombs, err := s.f.Store.Tombstones(ctx, s.Server.ID)
+	if err != nil {
+		return fmt.Errorf("read tombstones: %w", err)
+	}
+	for _, t := range tombs {
+		in.Tombstones[t.Name.Key()] = t
+	}
+	prot, err := s.f.Store.Protected(ctx, s.Server.ID)
+	if err != nil {
+		return fmt.Errorf("read protected zones: %w", err)
+	}
+	for _, n := range prot {
+		in.Protected[n.Key()] = true
+	}
+	in.ForeignDeleted, err = s.f.Store.ForeignDeletions(ctx, s.Server.ID, s.f.Now().Add(-24*time.Hour))
+	if err != nil {
+		return fmt.Errorf("count deletions: %w", err)
+	}
+	return nil
+}
+
+// probe asks the server for the SOA of every zone that is wanted and there.
+func (s *Session) probe(ctx context.Context, wanted []fleet.Wanted, zones []nameserver.ZoneState, progress func(report.Progress)) ([]plan.Have, error) {
+	isWanted := make(map[zone.Key]bool, len(wanted))
+	for _, w := range wanted {
+		isWanted[w.Name.Key()] = true
+	}
+	have := make([]plan.Have, len(zones))
+	var questions []Question
+	var at []int
+	for i, z := range zones {
+		have[i].ZoneState = z
+		if isWanted[z.Name.Key()] && z.Role != nameserver.Other {
+			questions, at = append(questions, s.Question(z.Name)), append(at, i)
+		}
+	}
+	done := 0
+	err := s.f.DNS.SOAs(ctx, questions, func(i int, p plan.Probe) {
+		p.Asked = true
+		have[at[i]].Probe = p
+		if done++; progress != nil && (done%500 == 0 || done == len(questions)) {
+			progress(report.Progress{Server: s.Server.Name, Phase: "questions", Done: done, Total: len(questions)})
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask server %s for its SOAs: %w", s.Server.Name, err)
+	}
+	return have, nil
+}
+
+// details reads primaries and keys of zones where the inventory does not tell:
+// of all that are not in agreement, of a tenth of the rest that changes from
+// hour to hour, and of all when deep.
+func (s *Session) details(ctx context.Context, in *plan.Input, o LookOptions) error {
+	if s.Driver.Capabilities().ListsPrimaries {
+		return nil
+	}
+	first := plan.Make(*in)
+	turn := uint32(s.f.Now().Unix() / 3600)
+	index := make(map[zone.Key]int, len(in.Have))
+	for i, h := range in.Have {
+		index[h.Name.Key()] = i
+	}
+	var ask []int
+	for _, st := range first.Steps {
+		if st.Have == nil || slices.Contains(st.Attributes, report.Builtin) || st.Have.Known {
+			continue
+		}
+		h := fnv.New32a()
+		h.Write([]byte(st.Zone.Key()))
+		if o.Deep || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
+			ask = append(ask, index[st.Zone.Key()])
+		}
+	}
+	for n, i := range ask {
+		z, err := s.Driver.Zone(ctx, in.Have[i].Name)
+		switch {
+		case errors.Is(err, nameserver.ErrNoZone):
+			continue // gone since the list was read; what rests on it is read again before it is acted on
+		case err != nil:
+			return fmt.Errorf("read zone %q of server %s: %w", in.Have[i].Name, s.Server.Name, err)
+		}
+		in.Have[i].ZoneState = z
+		if o.Progress != nil && ((n+1)%500 == 0 || n+1 == len(ask)) {
+			o.Progress(report.Progress{Server: s.Server.Name, Phase: "details", Done: n + 1, Total: len(ask)})
+		}
+	}
+	return nil
+}
