@@ -31,9 +31,7 @@ type Source struct {
 type Parsed struct {
 	Content  *zone.Snapshot
 	Warnings []Warning
-	// Place says where in the file an owner stands, for what the checks find; nil
-	// is allowed.
-	Place func(owner zone.Name, t zone.Type) string
+	Checked  bool // zone.Check has been run, and what it found is in Warnings
 }
 
 // ImportOptions are for all sources of an import.
@@ -106,24 +104,19 @@ func (e *Editor) Import(ctx context.Context, sources []Source, o ImportOptions, 
 	return im.flush(ctx)
 }
 
-// check runs the zone's own checks; errors fail it, unless lax makes warnings of
-// those that are about coexistence and glue.
+// check runs the zone's own checks, unless the reader has, which can name lines.
+// Errors fail the zone; lax makes warnings of those about coexistence and glue.
 func check(p *Parsed, lax bool) error {
+	if p.Checked {
+		return nil
+	}
 	var faults []error
 	for _, f := range zone.Check(p.Content) {
-		place := ""
-		if p.Place != nil {
-			place = p.Place(f.Owner, f.Type)
-		}
 		if f.Severity == zone.SeverityError && !(lax && f.Relaxable()) {
-			err := errors.New(f.Msg)
-			if place != "" {
-				err = fmt.Errorf("%s: %s", place, f.Msg)
-			}
-			faults = append(faults, report.Hint(err, f.Hint))
+			faults = append(faults, report.Hint(errors.New(f.Msg), f.Hint))
 			continue
 		}
-		p.Warnings = append(p.Warnings, Warning{Place: place, Text: f.Msg})
+		p.Warnings = append(p.Warnings, Warning{Text: f.Msg})
 	}
 	return errors.Join(faults...)
 }

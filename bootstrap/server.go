@@ -1,0 +1,165 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"dnsctl/edit"
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+	"dnsctl/secret"
+	"dnsctl/sync/apply"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+// ServerStore is what adding and accepting a server needs of the store.
+type ServerStore interface {
+	Pool(ctx context.Context, name string) (fleet.Pool, error)
+	AddServer(ctx context.Context, s fleet.Server, by fleet.By) (fleet.Server, error)
+	AcceptServer(ctx context.Context, name string, by fleet.By) error
+}
+
+// NewServer is a nameserver to be added.
+type NewServer struct {
+	Server     fleet.Server // what the flags say; no ID, marker or credential
+	Pools      []string
+	ControlKey []byte // content of the --control-key-file; nil with Server.New
+}
+
+// Added is the server as it was added, and what was found on it.
+type Added struct {
+	Server fleet.Server
+	Info   nameserver.Info // zero for a new one
+	Zones  int             // it had already
+}
+
+// Add adds a server to the fleet. One that runs is looked at first: when it has
+// zones of its own, or somebody's marker, its policy for foreign zones is at
+// most warn until it is accepted. Nothing is written to it.
+func (b *Bootstrapper) Add(ctx context.Context, store ServerStore, n NewServer, m edit.Meta) (Added, error) {
+	s := n.Server
+	t, err := b.Fleet.Type(s.Type)
+	if err != nil {
+		return Added{}, report.Fail(report.ExitUsage, err, "see: dnsctl server add --help")
+	}
+	if len(n.Pools) == 0 {
+		return Added{}, report.Fail(report.ExitUsage, fmt.Errorf("server %q: no pool", s.Name), "name one with --pool")
+	}
+	for _, name := range n.Pools {
+		p, err := store.Pool(ctx, name)
+		if err != nil {
+			return Added{}, err
+		}
+		s.Pools = append(s.Pools, p)
+	}
+	if err := t.Check(s); err != nil {
+		return Added{}, report.Fail(report.ExitUsage, fmt.Errorf("server %q: %w", s.Name, err), "see: dnsctl server add --help")
+	}
+	var cred secret.Plain
+	if s.New {
+		cred, err = t.NewCredential()
+	} else {
+		cred, err = t.ReadCredential(n.ControlKey)
+	}
+	if err != nil {
+		return Added{}, fmt.Errorf("control credential of server %q: %w", s.Name, err)
+	}
+	if s.Credential, err = b.Fleet.Sealer.Seal(ctx, cred); err != nil {
+		return Added{}, fmt.Errorf("seal the control credential of server %q: %w", s.Name, err)
+	}
+	s.State, s.Accepted = fleet.Joining, true
+	var out Added
+	if !s.New {
+		if out.Info, out.Zones, err = b.meet(ctx, s); err != nil {
+			return Added{}, err
+		}
+		s.Accepted = out.Zones == 0
+	}
+	out.Server, err = store.AddServer(ctx, s, fleet.By{Actor: m.Actor, Command: m.Command, Comment: m.Comment})
+	return out, err
+}
+
+// meet looks at a server that runs already and counts its zones.
+func (b *Bootstrapper) meet(ctx context.Context, s fleet.Server) (nameserver.Info, int, error) {
+	ses, err := b.Fleet.Open(ctx, s)
+	if err != nil {
+		return nameserver.Info{}, 0, err
+	}
+	defer ses.Close()
+	info, err := ses.Driver.Info(ctx)
+	if err != nil {
+		return info, 0, report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err), "check --control and --control-key-file; a server that does not run yet is added with --new")
+	}
+	zones := 0
+	err = ses.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
+		if z.Role != nameserver.Other && z.Origin != nameserver.Builtin {
+			zones++
+		}
+		return nil
+	})
+	if err != nil {
+		return info, 0, fmt.Errorf("read the zones of server %q: %w", s.Name, err)
+	}
+	return info, zones, nil
+}
+
+// Acceptance is what accepting a server would mean.
+type Acceptance struct {
+	Marker  string // what is wrong with its marker; "" when nothing is
+	Foreign []zone.Name
+	Stale   []zone.Name
+	markers []zone.Name // of others, which go
+}
+
+// Preview looks at the server as if it were accepted.
+func (b *Bootstrapper) Preview(ctx context.Context, s fleet.Server) (Acceptance, error) {
+	s.Accepted = true
+	ses, err := b.Fleet.Open(ctx, s)
+	if err != nil {
+		return Acceptance{}, err
+	}
+	defer ses.Close()
+	in, err := ses.Look(ctx, inventory.LookOptions{})
+	if err != nil {
+		return Acceptance{}, err
+	}
+	a := Acceptance{Marker: in.Marker.Reason}
+	for _, st := range plan.Make(in).Steps {
+		switch {
+		case slices.Contains(st.Attributes, report.MarkerZone):
+			if !st.Zone.Equal(s.Marker) {
+				a.markers = append(a.markers, st.Zone)
+			}
+		case st.Class == report.Foreign && !st.Restored():
+			a.Foreign = append(a.Foreign, st.Zone)
+		case st.Class == report.Stale:
+			a.Stale = append(a.Stale, st.Zone)
+		}
+	}
+	return a, nil
+}
+
+// Accept makes the server this store's: others' markers go, ours is placed and
+// proven, and the pool's policy for foreign zones holds from now on.
+func (b *Bootstrapper) Accept(ctx context.Context, store ServerStore, s fleet.Server, a Acceptance, o apply.Options) error {
+	return apply.WithLock(ctx, b.Locks, s.Name, b.Holder, func(ctx context.Context) error {
+		ses, err := b.Fleet.Open(ctx, s)
+		if err != nil {
+			return err
+		}
+		defer ses.Close()
+		for _, n := range a.markers {
+			if err := ses.Driver.Delete(ctx, n); err != nil {
+				return fmt.Errorf("remove the marker %s of another store: %w", n, err)
+			}
+		}
+		if err := b.Applier.Place(ctx, ses, o); err != nil {
+			return err
+		}
+		return store.AcceptServer(ctx, s.Name, fleet.By{Actor: o.Meta.Actor, Command: o.Meta.Command, Comment: o.Meta.Comment})
+	})
+}

@@ -1,0 +1,172 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+// CopyStore is what bringing a copy back needs of the store.
+type CopyStore interface {
+	Copy(ctx context.Context, id int64) (report.Copy, error)
+	Server(ctx context.Context, name string) (fleet.Server, error)
+	// MarkRestored protects the zone on its server until ReleaseCopy.
+	MarkRestored(ctx context.Context, id int64, at time.Time) error
+	ReleaseCopy(ctx context.Context, id int64, at time.Time) error
+}
+
+// Restore brings a quarantined zone back to the server that it came from, with
+// its content and settings, and protects it there. mdns must be running: control
+// channels carry no content, so it arrives by transfer and is then converted in
+// place to what it was.
+func (y *Syncer) Restore(ctx context.Context, store CopyStore, id int64, o Options) (report.Report, error) {
+	ident, err := y.Applier.Store.Identity(ctx)
+	if err != nil {
+		return report.Report{}, err
+	}
+	c, err := store.Copy(ctx, id)
+	if err != nil {
+		return report.Report{}, err
+	}
+	s, err := store.Server(ctx, c.Server)
+	if err != nil {
+		return report.Report{}, err
+	}
+	rep := report.Report{Schema: report.Schema, Command: "quarantine restore", Store: ident.Store, Epoch: ident.Epoch, Started: y.Applier.Now().UTC()}
+	item := report.Item{Zone: c.Zone, View: c.View, Class: report.Foreign, Attributes: []string{report.Protected}, Action: report.Add, Outcome: report.Done,
+		Reason: fmt.Sprintf("copy %d is back, protected until it is adopted or released", id), Serial: report.Serials{Have: c.Serial}}
+	out := report.Server{Name: s.Name, Complete: true}
+	err = WithLock(ctx, y.Locks, s.Name, y.Holder, func(ctx context.Context) error {
+		return y.restore(ctx, store, s, c, o)
+	})
+	if err != nil {
+		exit, hint := report.ExitOf(err)
+		item.Outcome, item.Reason, item.Attributes = report.Failed, err.Error(), []string{}
+		if exit == report.ExitWithheld {
+			item.Outcome = report.Withheld
+		}
+		out.Hint = hint
+	}
+	out.Items = []report.Item{item}
+	out.Count()
+	rep.Servers = []report.Server{out}
+	rep.Exit = rep.Verdict(report.Applied)
+	if rep.Exit == report.ExitPartial {
+		rep.Exit = report.ExitFailed
+	}
+	return rep, ctx.Err()
+}
+
+func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c report.Copy, o Options) (err error) {
+	content, err := copyContent(c)
+	if err != nil {
+		return err
+	}
+	ses, err := y.Fleet.Open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer ses.Close()
+	in, err := ses.LookAt(ctx, []zone.Name{c.Zone})
+	switch {
+	case err != nil:
+		return err
+	case in.Marker.State != plan.MarkerSound:
+		return report.Fail(report.ExitWithheld, errors.New(in.Marker.Reason), "")
+	case len(in.Wanted) > 0:
+		return report.Hint(fmt.Errorf("zone %q is in the database and wanted on server %s", c.Zone, s.Name), "delete it there first, or leave it as it is")
+	case len(in.Have) > 0:
+		return report.Hint(fmt.Errorf("server %s has a zone %q", s.Name, c.Zone), "nothing is replaced: look at it with dnsctl audit "+s.Name)
+	}
+	a := y.Applier
+	if err := a.Edit.Restored(ctx, content, ses.MarkerPools(), o.Meta); err != nil {
+		return fmt.Errorf("put copy %d into the database: %w", c.ID, err)
+	}
+	// Protected before it is there, so that no comparison finds it foreign.
+	if err := store.MarkRestored(ctx, c.ID, a.Now()); err != nil {
+		return errors.Join(err, a.Edit.DropRestored(context.WithoutCancel(ctx), c.Zone, o.Meta))
+	}
+	defer func() {
+		ctx := context.WithoutCancel(ctx)
+		if err != nil {
+			if derr := ses.Driver.Delete(ctx, c.Zone); derr != nil && !errors.Is(derr, nameserver.ErrNoZone) {
+				err = errors.Join(err, fmt.Errorf("take it off the server again: %w", derr))
+			}
+			err = errors.Join(err, store.ReleaseCopy(ctx, c.ID, a.Now()))
+		}
+		err = errors.Join(err, a.Edit.DropRestored(ctx, c.Zone, o.Meta))
+	}()
+	w := fleet.Wanted{Name: c.Zone, Pools: ses.MarkerPools(), Incarnation: fmt.Sprintf("copy%d", c.ID)}
+	if err := ses.Driver.Add(ctx, ses.ZoneConfig(w)); err != nil {
+		return fmt.Errorf("add zone %q: %w", c.Zone, err)
+	}
+	if err := a.proveServed(ctx, ses, c.Zone, content.Serial(), o); err != nil {
+		return err
+	}
+	if err := ses.Driver.Convert(ctx, c.Zone, c.Settings); err != nil {
+		return fmt.Errorf("give zone %q its settings back: %w", c.Zone, err)
+	}
+	if err := a.proveServed(ctx, ses, c.Zone, content.Serial(), o); err != nil {
+		return err
+	}
+	serial := content.Serial()
+	return a.Store.AddEvent(ctx, report.Event{At: a.Now(), Actor: o.Meta.Actor, Command: o.Meta.Command, Action: "restore", Zone: c.Zone,
+		Server: s.Name, Serial: &serial, Comment: o.Meta.Comment, Result: fmt.Sprintf("copy %d", c.ID)})
+}
+
+func copyContent(c report.Copy) (*zone.Snapshot, error) {
+	sets, err := zone.ParseWire(c.Content)
+	if err != nil {
+		return nil, fmt.Errorf("copy %d: %w", c.ID, err)
+	}
+	b := zone.NewBuilder(c.Zone, len(sets))
+	for _, set := range sets {
+		b.Add(set)
+	}
+	snap, err := b.Build()
+	if err != nil {
+		return nil, fmt.Errorf("copy %d: %w", c.ID, err)
+	}
+	return snap, nil
+}
+
+// proveServed waits until the server answers for the zone with the serial.
+func (a *Applier) proveServed(ctx context.Context, s *inventory.Session, name zone.Name, serial zone.Serial, o Options) error {
+	proof := o.ProveFor
+	if proof == 0 {
+		proof = defaultProof
+	}
+	deadline, nudge := a.Now().Add(proof), a.Now().Add(nudgeAfter)
+	for {
+		var got plan.Probe
+		if err := a.DNS.SOAs(ctx, []inventory.Question{s.Question(name)}, func(_ int, p plan.Probe) { got = p }); err != nil {
+			return err
+		}
+		if got.Serves && got.Serial == serial {
+			return nil
+		}
+		if got.Serves {
+			got.Err = fmt.Sprintf("it answers with serial %d, not %d", got.Serial, serial)
+		}
+		if now := a.Now(); now.After(deadline) {
+			return report.Hint(fmt.Errorf("server %s does not serve zone %q within %s: %s", s.Server.Name, name, proof, got.Err),
+				"does `dnsctl mdns serve` run, and can the server reach it?")
+		} else if now.After(nudge) {
+			if err := s.Driver.Retransfer(ctx, name); err != nil {
+				return err
+			}
+			nudge = now.Add(nudgeAfter)
+		}
+		if err := pause(ctx, askEvery); err != nil {
+			return err
+		}
+	}
+}
