@@ -87,7 +87,7 @@ func (r *reader) finish() error {
 	if len(r.errs) > 0 {
 		return nil
 	}
-	if r.soa == nil {
+	if !r.soaSeen {
 		hint := ""
 		if r.recs.n > 0 {
 			hint = "a part that another file includes is not a zone by itself"
@@ -115,7 +115,7 @@ func (r *reader) finish() error {
 	}
 	snap, err := b.Build()
 	if err != nil {
-		r.errs = append(r.errs, &Error{File: r.soa.File, Line: r.soa.Line, Msg: err.Error()})
+		r.errs = append(r.errs, &Error{File: r.files[r.soa.file], Line: int(r.soa.line), Msg: err.Error()})
 		return nil
 	}
 	r.recs = records{n: r.recs.n}
@@ -214,10 +214,11 @@ func (r *reader) check(s *zone.Snapshot) bool {
 	}
 	at := r.locate(s, faults)
 	for _, f := range faults {
-		e := &Error{File: r.soa.File, Line: r.soa.Line, Msg: f.Msg, Hint: f.Hint}
-		if p := at[f.ID()]; p.line != 0 { // else it is one of the zone as a whole
-			e.File, e.Line = r.files[p.file], int(p.line)
+		p := at[f.ID()]
+		if p.line == 0 { // the zone as a whole
+			p = r.soa
 		}
+		e := &Error{File: r.files[p.file], Line: int(p.line), Msg: f.Msg, Hint: f.Hint}
 		if f.Severity == zone.SeverityWarning || r.opts.Lax && f.Relaxable() {
 			r.warnError(e)
 			continue

@@ -1,6 +1,7 @@
 package zonefile
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -12,13 +13,14 @@ import (
 // foreignUsage is the types whose text miekg/dns reads and writes for us: those
 // whose text and wire form do not run in parallel.
 var foreignUsage = map[zone.Type]string{
-	29:  "LATITUDE LONGITUDE ALTITUDE [SIZE [HPRECISION [VPRECISION]]]", // LOC (RFC 1876)
-	42:  "[!]FAMILY:ADDRESS/PREFIX...",                                  // APL (RFC 3123)
-	45:  "PRECEDENCE GATEWAYTYPE ALGORITHM GATEWAY [KEY]",               // IPSECKEY (RFC 4025)
-	55:  "ALGORITHM HIT KEY [SERVER...]",                                // HIP (RFC 8005)
-	64:  "PRIORITY TARGET [KEY=VALUE...]",                               // SVCB (RFC 9460)
-	65:  "PRIORITY TARGET [KEY=VALUE...]",                               // HTTPS (RFC 9460)
-	260: "PRECEDENCE DISCOVERY TYPE RELAY",                              // AMTRELAY (RFC 8777)
+	29: "LATITUDE LONGITUDE ALTITUDE [SIZE [HPRECISION [VPRECISION]]]", // LOC (RFC 1876)
+	42: "[!]FAMILY:ADDRESS/PREFIX...",                                  // APL (RFC 3123)
+	45: "PRECEDENCE GATEWAYTYPE ALGORITHM GATEWAY [KEY]",               // IPSECKEY (RFC 4025)
+	55: "ALGORITHM HIT KEY [SERVER...]",                                // HIP (RFC 8005)
+	64: "PRIORITY TARGET [KEY=VALUE...]",                               // SVCB (RFC 9460)
+	65: "PRIORITY TARGET [KEY=VALUE...]",                               // HTTPS (RFC 9460)
+
+	typeAMTRELAY: amtrelayUsage,
 }
 
 // headerLength is that of a packed record with the root as owner, up to rdata.
@@ -30,14 +32,22 @@ func (p *rdataParser) foreign(t zone.Type) error {
 	if !ok {
 		return fmt.Errorf(`%s records are read in generic form only: \# LENGTH HEX (RFC 3597)`, t)
 	}
+	if t == typeAMTRELAY {
+		return p.amtrelay()
+	}
 	var line strings.Builder
+	var last []byte
 	line.WriteString(". 0 IN " + t.String())
 	for _, w := range p.toks {
+		if !w.glued || !bytes.HasSuffix(last, []byte("=")) { // key="value" of SVCB
+			line.WriteByte(' ')
+		}
+		last = w.text
 		q := ""
 		if w.quoted {
 			q = `"`
 		}
-		line.WriteString(" " + q + string(w.text) + q)
+		line.WriteString(q + string(w.text) + q)
 	}
 	line.WriteByte('\n')
 	origin := p.origin
@@ -70,6 +80,9 @@ func foreignReason(err error) string {
 	if i := strings.LastIndex(s, " at line: "); i >= 0 {
 		s = s[:i]
 	}
+	if strings.HasPrefix(s, ":") {
+		s = "malformed value" + s
+	}
 	return s
 }
 
@@ -101,6 +114,9 @@ func foreignWellFormed(t zone.Type, rdata string) bool {
 	if _, ok := foreignUsage[t]; !ok {
 		return true
 	}
+	if t == typeAMTRELAY {
+		return amtrelayWellFormed(rdata)
+	}
 	rr := unpackForeign(t, rdata)
 	if rr == nil {
 		return false
@@ -114,6 +130,12 @@ func foreignWellFormed(t zone.Type, rdata string) bool {
 func foreignText(t zone.Type, rdata string) (string, bool) {
 	if _, ok := foreignUsage[t]; !ok {
 		return "", false
+	}
+	if t == typeAMTRELAY {
+		if !amtrelayWellFormed(rdata) {
+			return "", false
+		}
+		return amtrelayText(rdata), true
 	}
 	rr := unpackForeign(t, rdata)
 	if rr == nil {

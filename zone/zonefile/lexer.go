@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"unicode/utf8"
 )
 
@@ -18,6 +19,7 @@ const MaxRecord = 512 << 10
 type token struct {
 	text   []byte
 	quoted bool
+	glued  bool // nothing is between it and the token before
 }
 
 // span is a token by its place from the record's start, which stays true when
@@ -170,6 +172,10 @@ func (l *lexer) more() bool {
 }
 
 func (l *lexer) readFault() *fault {
+	var p *fs.PathError
+	if errors.As(l.err, &p) { // its path is named already
+		return &fault{line: l.line, msg: p.Op + ": " + p.Err.Error(), fatal: true}
+	}
 	return &fault{line: l.line, msg: "read: " + l.err.Error(), fatal: true}
 }
 
@@ -283,8 +289,14 @@ func (l *lexer) record() *fault {
 			return f
 		}
 	}
+	end := -1
 	for _, s := range l.spans {
-		l.toks = append(l.toks, token{b[s.from:s.to:s.to], s.quoted})
+		begin := s.from
+		if s.quoted {
+			begin--
+		}
+		l.toks = append(l.toks, token{b[s.from:s.to:s.to], s.quoted, begin == end})
+		end = s.to
 	}
 	l.pass(b, lines)
 	return nil

@@ -63,8 +63,8 @@ func namedReads(t testing.TB, origin, file string) (sets []zone.RRset, out strin
 	t.Helper()
 	raw := filepath.Join(t.TempDir(), "raw")
 	cmd := exec.Command(compilezone(t), "-i", "local", "-k", "ignore", "-n", "ignore", "-m", "ignore", "-M", "ignore",
-		"-S", "ignore", "-r", "ignore", "-T", "ignore", "-W", "ignore", "-F", "raw=0", "-o", raw, origin, file)
-	cmd.Dir = filepath.Dir(file)
+		"-S", "ignore", "-r", "ignore", "-T", "ignore", "-W", "ignore", "-F", "raw=0", "-o", raw, origin, filepath.Base(file))
+	cmd.Dir = filepath.Dir(file) // where named takes relative $INCLUDEs from
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, string(text), false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -80,7 +81,7 @@ func ReadFile(ctx context.Context, path string, opts Options) (*Result, error) {
 
 // reason is what the system said, without the path, which is named already.
 func reason(err error) string {
-	var p *os.PathError
+	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Op + ": " + p.Err.Error()
 	}
@@ -117,7 +118,9 @@ type reader struct {
 	ttl, defaultTTL        uint32
 	ttlKnown, defaultKnown bool
 
-	soa       *Error // where the SOA was, as an error that could be
+	soaSeen   bool
+	soaRdata  string
+	soa       place
 	generated int
 	recs      records
 	text      arena
@@ -391,8 +394,12 @@ func (r *reader) add(line int, h header, toks []token) error {
 		covers = zone.Type(rdata[0])<<8 | zone.Type(rdata[1])
 	}
 	r.recs.add(rec{key: s.key, owner: s.owner, data: r.text.keep(p.out), ttl: h.ttl, typ: h.typ, covers: covers,
-		run: r.run, place: place{uint32(min(line, math.MaxUint32)), s.index}})
+		run: r.run, place: r.place(line)})
 	return nil
+}
+
+func (r *reader) place(line int) place {
+	return place{uint32(min(line, math.MaxUint32)), r.src.index}
 }
 
 func (r *reader) outside(line int, owner zone.Name) error {
@@ -402,16 +409,14 @@ func (r *reader) outside(line int, owner zone.Name) error {
 // setSOA checks the SOA's place and learns the apex from it.
 func (r *reader) setSOA(line int, rdata []byte) error {
 	owner := r.src.owner
-	here := &Error{File: r.src.name, Line: line}
-	if r.soa != nil {
-		here.Msg = fmt.Sprintf("second SOA record; the first is in %s:%d", r.soa.File, r.soa.Line)
-		if string(r.soa.Msg) == string(rdata) {
-			here.Hint = "the output of a zone transfer repeats the SOA at its end: delete it there"
+	if r.soaSeen {
+		hint := ""
+		if r.soaRdata == string(rdata) && owner.Equal(r.apex) {
+			hint = "the output of a zone transfer repeats the SOA at its end: delete it there"
 		}
-		return r.report(line, here.Msg, here.Hint)
+		return r.report(line, fmt.Sprintf("second SOA record; the first is in %s:%d", r.files[r.soa.file], r.soa.line), hint)
 	}
-	here.Msg = string(rdata)
-	r.soa = here
+	r.soaSeen, r.soaRdata, r.soa = true, string(rdata), r.place(line)
 	if r.apex == "" {
 		r.apex = owner
 		for i := range r.recs.n {
