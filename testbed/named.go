@@ -20,6 +20,7 @@ import (
 // zones that refuses addzone.
 type NamedOptions struct {
 	AllowNewZones bool
+	Recursion     bool
 	Options       string            // more statements for the options block
 	Config        string            // more top-level statements: keys, acls, views, zones
 	Zones         map[string]string // primary zones: name as named.conf takes it, to master file text
@@ -141,14 +142,14 @@ options {
 	pid-file "named.pid";
 	session-keyfile none;
 	lock-file none;
-	recursion no;
+	recursion %s;
 	dnssec-validation no;
 	notify no;
 	allow-new-zones %s;
 	%s
 };
 %s
-`, n.KeyFile, ports[1], n.KeyName, ports[2], n.Dir, ports[0], yesNo(opts.AllowNewZones), opts.Options, opts.Config)
+`, n.KeyFile, ports[1], n.KeyName, ports[2], n.Dir, ports[0], yesNo(opts.Recursion), yesNo(opts.AllowNewZones), opts.Options, opts.Config)
 	names := make([]string, 0, len(opts.Zones))
 	for name := range opts.Zones {
 		names = append(names, name)

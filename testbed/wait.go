@@ -40,7 +40,8 @@ func EventuallyNil(t T, deadline time.Duration, cond func() error) {
 }
 
 // poll calls cond, at first every few milliseconds and then ever more seldom,
-// until it returns nil, and gives its last error at the deadline.
+// until it returns nil, and gives its last error at the deadline or when the
+// server has ended.
 func poll(deadline time.Duration, cond func() error) error {
 	end := time.Now().Add(deadline)
 	pause := 2 * time.Millisecond
@@ -49,7 +50,7 @@ func poll(deadline time.Duration, cond func() error) error {
 	for {
 		<-timer.C
 		err := cond()
-		if err == nil || time.Now().After(end) {
+		if err == nil || errors.Is(err, errEnded) || time.Now().After(end) {
 			return err
 		}
 		timer.Reset(pause)

@@ -95,8 +95,9 @@ func endpointsOf(s fleet.Server) (endpoints, error) {
 	if e.view == "" {
 		e.view = "_default"
 	}
-	if e.view == "_bind" || strings.ContainsAny(e.view, "\"\\\n\r\x00") {
-		return e, fmt.Errorf("%w: view %q", errEndpoint, e.view)
+	if e.view == "_bind" || strings.Trim(strings.ToLower(e.view), "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+		// addzone takes the view's name as a bare word only.
+		return e, fmt.Errorf("%w: view %q: over the control channel named takes letters, digits, dot, - and _ only", errEndpoint, e.view)
 	}
 	return e, nil
 }

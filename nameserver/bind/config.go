@@ -110,7 +110,7 @@ func namedConf(r nameserver.ConfigRequest, e endpoints, control key) string {
 	p("\t# An authority only.\n\trecursion no;\n\tallow-query { any; };\n\tallow-query-cache { none; };\n\tallow-update { none; };\n")
 	p("\tallow-transfer { %s};\n", transferList(r))
 	p("\tallow-notify { %s};\n", notifyList(r))
-	p("\tdnssec-validation no;\n\tempty-zones-enable no;\n\tminimal-responses yes;\n\tnotify no;\n")
+	p("\tdnssec-validation no;\n\tempty-zones-enable no;\n\tminimal-responses yes;\n\tnotify no;\n\tcheck-names secondary ignore;\n")
 	p("\tversion none;\n\thostname none;\n\tserver-id %s;\n\n", quote(plainText(r.Server.Name)))
 	p("\t# Zones come and go over the control channel, many at a time.\n\tallow-new-zones yes;\n\tzone-statistics terse;\n")
 	p("\ttransfers-in 200;\n\ttransfers-per-ns 200;\n\tserial-query-rate 5000;\n\tstartup-notify-rate 5000;\n\tnotify-rate 5000;\n\ttcp-clients 2000;\n")

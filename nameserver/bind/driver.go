@@ -65,7 +65,7 @@ func readLines(text string) map[string]string {
 
 // at names a zone in a command.
 func (d *driver) at(name zone.Name) string {
-	return nameText(name) + " IN " + quote(d.view)
+	return nameText(name) + " IN " + d.view
 }
 
 // Inventory lists the view's zones of class IN from the statistics channel.
@@ -150,6 +150,7 @@ func (d *driver) countZones(ctx context.Context) (int, error) {
 // checkHidden fails when named has more zones than the statistics channel
 // lists, as it does with "zone-statistics none": that list is not whole.
 func (d *driver) checkHidden(ctx context.Context, managed, views int, listed listing) error {
+	views-- // _bind's zones are not managed ones
 	excess := managed - listed.zones - 2*views - listed.primaries
 	if excess <= 0 {
 		return nil

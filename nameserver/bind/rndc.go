@@ -61,12 +61,13 @@ func (e *resultError) Error() string {
 	return s
 }
 
-// Is maps named's codes to the driver's errors.
+// Is maps named's codes to the driver's errors. "Not found" may be a zone, a
+// view, or something that a zone's settings name; the text tells.
 func (e *resultError) Is(target error) bool {
-	switch e.code {
-	case resultNotFound:
+	switch {
+	case e.code == resultNotFound && strings.Contains(e.text, "no matching zone"):
 		return target == nameserver.ErrNoZone
-	case resultExists:
+	case e.code == resultExists:
 		return target == nameserver.ErrExists
 	}
 	return target == nameserver.ErrRefused
@@ -106,11 +107,10 @@ func (r *rndc) do(ctx context.Context, command string) (string, error) {
 // verified answer. After an error the connection is closed; whether the command
 // was carried out is then unknown.
 func (r *rndc) ask(ctx context.Context, command string) (table, error) {
-	if r.conn != nil && time.Since(r.used) > idleLimit {
+	if r.conn != nil && (time.Since(r.used) > idleLimit || !quiet(r.conn)) {
 		r.close()
 	}
-	fresh := r.conn == nil
-	if fresh {
+	if r.conn == nil {
 		if err := r.open(ctx); err != nil {
 			r.close()
 			return nil, err
@@ -122,6 +122,28 @@ func (r *rndc) ask(ctx context.Context, command string) (table, error) {
 		return nil, r.explain(ctx, err, false)
 	}
 	return body, nil
+}
+
+// quiet says whether the other side has neither closed the connection, as a
+// restarted named has, nor sent anything unasked. Then nothing is sent over it,
+// and connecting anew repeats no command.
+func quiet(conn net.Conn) bool {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok || conn.SetDeadline(time.Time{}) != nil {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	empty := false
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		empty = errors.Is(err, syscall.EAGAIN)
+		return true
+	})
+	return err == nil && empty
 }
 
 // open connects and learns the nonce that every command must repeat.
@@ -150,11 +172,16 @@ func (r *rndc) exchange(ctx context.Context, command string) (table, error) {
 	if !ok {
 		deadline = time.Now().Add(commandTimeout)
 	}
-	if err := r.conn.SetDeadline(deadline); err != nil {
+	conn := r.conn
+	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = r.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() { // it may still end this connection, so that is not used again
+			r.close()
+		}
+	}()
 
 	r.serial++
 	now := time.Now().Unix()
@@ -168,10 +195,10 @@ func (r *rndc) exchange(ctx context.Context, command string) (table, error) {
 		ctrl = append(ctrl, value("_nonce", r.nonce))
 	}
 	message := encode(r.key, table{{key: "_ctrl", table: ctrl}, {key: "_data", table: table{value("type", command)}}})
-	if _, err := r.conn.Write(message); err != nil {
+	if _, err := conn.Write(message); err != nil {
 		return nil, err
 	}
-	b, err := readMessage(r.conn)
+	b, err := readMessage(conn)
 	if err != nil {
 		return nil, err
 	}

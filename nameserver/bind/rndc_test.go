@@ -128,9 +128,14 @@ func TestControlChannelFaultsAreTypedErrors(t *testing.T) {
 		"no nonce": {func(_ int, r table) []byte {
 			return encode(k, table{{key: "_ctrl", table: table{value("_ser", r.sub("_ctrl").get("_ser")), value("_rpl", "1")}}})
 		}, nameserver.ErrAnswer},
-		"not found": {second(func(r table) []byte { return lie(k, r, nil, table{value("result", "23"), value("err", "not found")}) }), nameserver.ErrNoZone},
-		"exists":    {second(func(r table) []byte { return lie(k, r, nil, table{value("result", "18")}) }), nameserver.ErrExists},
-		"failure":   {second(func(r table) []byte { return lie(k, r, nil, table{value("result", "25")}) }), nameserver.ErrRefused},
+		"not found": {second(func(r table) []byte {
+			return lie(k, r, nil, table{value("result", "23"), value("err", "not found"), value("text", "no matching zone 'a' in any view")})
+		}), nameserver.ErrNoZone},
+		"no view": {second(func(r table) []byte {
+			return lie(k, r, nil, table{value("result", "23"), value("text", "no matching view 'v'")})
+		}), nameserver.ErrRefused},
+		"exists":  {second(func(r table) []byte { return lie(k, r, nil, table{value("result", "18")}) }), nameserver.ErrExists},
+		"failure": {second(func(r table) []byte { return lie(k, r, nil, table{value("result", "25")}) }), nameserver.ErrRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -116,16 +116,16 @@ func TestKeyFilesAreReadAndNeverShown(t *testing.T) {
 func TestNamesAreQuotedAndFileNamesSafe(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		".":                       `"."`,
-		"Example.ORG.":            `"example.org"`,
-		`a\.b.example.`:           `"a\046b.example"`,
-		`sp\032ace.example.`:      `"sp\032ace.example"`,
-		`q\"uote.example.`:        `"q\034uote.example"`,
-		`semi\;}.example.`:        `"semi\059\125.example"`,
-		`0/25.2.0.192.in-addr.`:   `"0\04725.2.0.192.in-addr"`,
-		`back\\slash.`:            `"back\092slash"`,
-		`\195\164.\000.example.`:  `"\195\164.\000.example"`,
-		`*.wild.example.`:         `"\042.wild.example"`,
+		".":                      `"."`,
+		"Example.ORG.":           `"example.org"`,
+		`a\.b.example.`:          `"a\046b.example"`,
+		`sp\032ace.example.`:     `"sp\032ace.example"`,
+		`q\"uote.example.`:       `"q\034uote.example"`,
+		`semi\;}.example.`:       `"semi\059\125.example"`,
+		`0/25.2.0.192.in-addr.`:  `"0\04725.2.0.192.in-addr"`,
+		`back\\slash.`:           `"back\092slash"`,
+		`\195\164.\000.example.`: `"\195\164.\000.example"`,
+		`*.wild.example.`:        `"\042.wild.example"`,
 	} {
 		n := zone.MustParseName(text)
 		if got := nameText(n); got != want {

@@ -1,0 +1,544 @@
+package bind
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/testbed"
+	"dnsctl/zone"
+)
+
+const patience = 20 * time.Second
+
+// hostile are legal zone names that break naive quoting, files and paths.
+func hostile() []string {
+	return []string{
+		".", "plain.test.", `a\.b.test.`, `sp\032ace.test.`, `quo\"te.test.`, `semi\;colon.test.`, `brace\123\125.test.`,
+		"0/25.2.0.192.in-addr.arpa.", `\.\./\.\./up.test.`, `back\\slash.test.`, `\\\".test.`, `\195\164\255.test.`, `nul\000.test.`,
+		`new\010line.test.`, `\$ORIGIN.test.`, `\@.test.`, `x*y.test.`, "MiXed.Test.", "xn--mnchen-3ya.test.", `-v.test.`, `\035.test.`, `//.test.`,
+		strings.Repeat("a", 63) + "." + strings.Repeat("b", 63) + "." + strings.Repeat("c", 63) + "." + strings.Repeat("d", 61) + ".",
+		strings.Repeat(`\001`, 63) + "." + strings.Repeat(`\002`, 63) + ".ccccc.", // 511 octets as text
+	}
+}
+
+const zoneText = "$TTL 60\n@ SOA ns.invalid. h.invalid. 7 3600 3600 86400 60\n@ NS ns.invalid.\n@ A 127.0.0.1\n@ TXT \"a;b\"\n"
+
+const catalogText = "$TTL 60\n@ SOA invalid. invalid. 7 3600 3600 86400 60\n@ NS invalid.\nversion TXT \"2\"\nm1.zones PTR member.test.\n"
+
+// rig is a primary and a secondary named, and a driver of the latter.
+type rig struct {
+	*driver
+	primary, named *testbed.Named
+	key            zone.Name
+	secret         string
+}
+
+func (r *rig) keyText() string {
+	return fmt.Sprintf("key \"pool\" { algorithm hmac-sha256; secret %q; };\n", r.secret)
+}
+
+// primaryText is the primary's address as named.conf has it.
+func (r *rig) primaryText() string { return strings.Replace(r.primary.Addr, ":", " port ", 1) }
+
+// newRig starts both. The primary has the zones; the secondary gets more config.
+func newRig(t *testing.T, zones []string, opts testbed.NamedOptions) *rig {
+	t.Helper()
+	var raw [32]byte
+	_, _ = rand.Read(raw[:])
+	r := &rig{key: zone.MustParseName("pool."), secret: base64.StdEncoding.EncodeToString(raw[:])}
+	p := testbed.NamedOptions{Zones: map[string]string{}, Config: r.keyText(), Options: "allow-transfer { key pool; }; check-names primary ignore;"}
+	for _, z := range zones {
+		text := zoneText
+		if strings.HasPrefix(z, "cat") {
+			text = catalogText
+		}
+		if z == "." {
+			text += "ns.invalid. A 127.0.0.1\n"
+		}
+		p.Zones[strings.Trim(nameText(zone.MustParseName(z)), `"`)] = text
+	}
+	r.primary = testbed.StartNamed(t, p)
+	opts.AllowNewZones = true
+	opts.Config = r.keyText() + strings.ReplaceAll(opts.Config, "@PRIMARY@", r.primaryText())
+	opts.Options = strings.ReplaceAll(opts.Options, "@PRIMARY@", r.primaryText()) + " allow-transfer { key pool; };"
+	r.named = testbed.StartNamed(t, opts)
+	r.driver = r.open(t, "")
+	return r
+}
+
+func (r *rig) open(t *testing.T, view string) *driver {
+	t.Helper()
+	file, err := os.ReadFile(r.named.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := New().ReadCredential(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New().Open(nameserver.Target{
+		Server:     fleet.Server{Name: "t", View: view, Control: "rndc://" + r.named.ControlAddr, Stats: r.named.StatsURL, Address: netip.MustParseAddrPort(r.named.Addr)},
+		Credential: credential,
+		Transfer:   r.axfr,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d.(*driver)
+}
+
+func (r *rig) axfr(_ context.Context, name zone.Name) (*zone.Snapshot, error) {
+	q := new(dns.Msg)
+	q.SetAxfr(name.String())
+	q.SetTsig("pool.", dns.HmacSHA256, 300, time.Now().Unix())
+	tr := dns.Transfer{TsigSecret: map[string]string{"pool.": r.secret}}
+	answers, err := tr.In(q, r.named.Addr)
+	if err != nil {
+		return nil, err
+	}
+	b := zone.NewBuilder(name, 0)
+	for env := range answers {
+		if env.Error != nil {
+			return nil, env.Error
+		}
+		for _, rr := range env.RR {
+			buf := make([]byte, 70000)
+			n, err := dns.PackRR(rr, buf, 0, nil, false)
+			if err != nil {
+				return nil, err
+			}
+			owner, k, err := zone.UnpackName(buf[:n])
+			if err != nil {
+				return nil, err
+			}
+			b.Add(zone.RRset{Owner: owner, Type: zone.Type(rr.Header().Rrtype), TTL: rr.Header().Ttl, Data: zone.PackRdata(string(buf[k+10 : n]))})
+		}
+	}
+	return b.Build()
+}
+
+func (r *rig) config(name, incarnation string) nameserver.ZoneConfig {
+	return nameserver.ZoneConfig{Name: zone.MustParseName(name), Incarnation: incarnation,
+		Primaries: []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort(r.primary.Addr), Key: r.key}}}
+}
+
+// add adds a zone and waits until it is loaded.
+func (r *rig) add(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := r.Add(t.Context(), r.config(name, "1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range names {
+		r.wait(t, name, func(s nameserver.ZoneState) bool { return s.Serial != nil && *s.Serial == 7 })
+	}
+}
+
+func (r *rig) wait(t *testing.T, name string, ok func(nameserver.ZoneState) bool) {
+	t.Helper()
+	testbed.EventuallyNil(t, patience, func() error {
+		s, err := r.Zone(t.Context(), zone.MustParseName(name))
+		if err == nil && !ok(s) {
+			err = fmt.Errorf("zone %s is %+v", name, s)
+		}
+		return err
+	})
+}
+
+func (r *rig) rndc(t *testing.T, command string) string {
+	t.Helper()
+	text, err := r.control.do(t.Context(), command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// inventory is the list by name.
+func (r *rig) inventory(t *testing.T, d *driver) map[string]nameserver.ZoneState {
+	t.Helper()
+	m := map[string]nameserver.ZoneState{}
+	if err := d.Inventory(t.Context(), func(s nameserver.ZoneState) error { m[s.Name.String()] = s; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestHostileNamesLiveTheirWholeLife(t *testing.T) {
+	t.Parallel()
+	names := hostile()
+	r := newRig(t, names, testbed.NamedOptions{})
+	r.add(t, names...)
+	check := func() {
+		t.Helper()
+		list := r.inventory(t, r.driver)
+		for _, text := range names {
+			name := zone.MustParseName(text).Lower()
+			s, ok := list[name.String()]
+			if !ok || s.Role != nameserver.Secondary || s.Serial == nil || *s.Serial != 7 {
+				t.Errorf("inventory shows %s as %+v", text, s)
+			}
+			s, err := r.Zone(t.Context(), name)
+			if err != nil || s.Origin != nameserver.Runtime || !s.Known || !slices.Equal(s.Primaries, r.config(text, "1").Primaries) {
+				t.Errorf("%s: %+v, %v", text, s, err)
+			}
+		}
+	}
+	check()
+	r.named.Restart(t) // named reads the names back from its own database
+	check()
+	for _, text := range names {
+		name := zone.MustParseName(text)
+		if err := r.Add(t.Context(), r.config(text, "2")); !errors.Is(err, nameserver.ErrExists) {
+			t.Errorf("%s added twice: %v", text, err)
+		}
+		if err := r.Change(t.Context(), r.config(text, "1")); err != nil {
+			t.Errorf("change: %v", err)
+		}
+		if err := r.Retransfer(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+		e, err := r.Export(t.Context(), name)
+		if err != nil || e.Content.Serial() != 7 || !strings.Contains(e.Settings, "type secondary") {
+			t.Errorf("export %s: %v", text, err)
+		}
+		if err := r.Delete(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.Zone(t.Context(), name); !errors.Is(err, nameserver.ErrNoZone) {
+			t.Errorf("%s after its deletion: %v", text, err)
+		}
+		if err := r.Delete(t.Context(), name); !errors.Is(err, nameserver.ErrNoZone) {
+			t.Errorf("%s deleted twice: %v", text, err)
+		}
+	}
+	if list := r.inventory(t, r.driver); len(list) != 0 {
+		t.Errorf("left over: %v", list)
+	}
+	testbed.EventuallyNil(t, patience, func() error {
+		files, err := filepath.Glob(filepath.Join(r.named.Dir, filePrefix+"*"))
+		if err == nil && len(files) > 0 {
+			err = fmt.Errorf("files left over: %q", files)
+		}
+		return err
+	})
+	if !r.named.Running() {
+		t.Error("named crashed")
+	}
+}
+
+func TestAZoneAddedAgainIsFresh(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, []string{"a.test."}, testbed.NamedOptions{})
+	r.add(t, "a.test.")
+	written := func() bool {
+		files, err := filepath.Glob(filepath.Join(r.named.Dir, filePrefix+"*"))
+		return err == nil && len(files) == 1
+	}
+	testbed.Eventually(t, patience, written)
+	r.rndc(t, `delzone a.test`) // as a careless operator does: the file stays
+	if !written() {
+		t.Fatal("the file went")
+	}
+	r.primary.Stop(t)
+	if err := r.Add(t.Context(), r.config("a.test.", "2")); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Zone(t.Context(), zone.MustParseName("a.test.")); err != nil || s.Serial != nil || !s.Expired {
+		t.Errorf("the new incarnation shows old content: %+v, %v", s, err)
+	}
+	if s := r.inventory(t, r.driver)["a.test."]; s.Serial != nil || !s.Expired {
+		t.Errorf("inventory: %+v", s)
+	}
+}
+
+func TestSettingsThatCanNeverWorkAreRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil, testbed.NamedOptions{})
+	good := r.config("a.test.", "1")
+	for name, change := range map[string]func(*nameserver.ZoneConfig){
+		"no primaries": func(z *nameserver.ZoneConfig) { z.Primaries = nil },
+		"no port":      func(z *nameserver.ZoneConfig) { z.Primaries = []nameserver.PrimaryRef{{Addr: netip.AddrPort{}}} },
+		"unknown key": func(z *nameserver.ZoneConfig) {
+			z.Primaries = []nameserver.PrimaryRef{{Addr: good.Primaries[0].Addr, Key: zone.MustParseName("nokey.")}}
+		},
+	} {
+		z := good
+		change(&z)
+		if err := r.Add(t.Context(), z); !errors.Is(err, nameserver.ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	bad := good
+	bad.Name = "\x05ab"
+	if err := r.Add(t.Context(), bad); !errors.Is(err, nameserver.ErrBadName) {
+		t.Errorf("bad name: %v", err)
+	}
+	long := good
+	long.Name = zone.MustParseName(strings.Repeat(`\001`, 63) + "." + strings.Repeat(`\002`, 63) + ".cccccc.")
+	if err := r.Add(t.Context(), long); !errors.Is(err, nameserver.ErrBadName) {
+		t.Errorf("512 octets as text: %v", err)
+	}
+	many := good
+	for range 2000 {
+		many.Primaries = append(many.Primaries, good.Primaries[0])
+	}
+	if err := r.Add(t.Context(), many); !errors.Is(err, nameserver.ErrRefused) {
+		t.Errorf("too many primaries: %v", err)
+	}
+	for i := range 2 {
+		if list := r.inventory(t, r.driver); len(list) != 0 {
+			t.Errorf("%d: %v", i, list)
+		}
+	}
+	many.Primaries = many.Primaries[:500]
+	if err := r.Add(t.Context(), many); err != nil {
+		t.Errorf("many primaries: %v", err)
+	}
+}
+
+func TestChangingPrimariesTakesEffect(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, []string{"a.test."}, testbed.NamedOptions{})
+	z := r.config("a.test.", "1")
+	z.Primaries = []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort(testbed.FreeAddr(t))}}
+	if err := r.Add(t.Context(), z); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Change(t.Context(), r.config("a.test.", "1")); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "a.test.", func(s nameserver.ZoneState) bool { return s.Serial != nil })
+	if err := r.Change(t.Context(), r.config("no.test.", "1")); !errors.Is(err, nameserver.ErrNoZone) {
+		t.Errorf("a zone that is not there: %v", err)
+	}
+}
+
+// A query for the marker is answered only where QueryFrom allows it.
+func TestQueriesCanBeLimited(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, []string{"a.test.", "b.test."}, testbed.NamedOptions{})
+	for name, from := range map[string]string{"a.test.": "127.0.0.0/8", "b.test.": "192.0.2.1/32"} {
+		z := r.config(name, "1")
+		z.QueryFrom = []netip.Prefix{netip.MustParsePrefix(from)}
+		if err := r.Add(t.Context(), z); err != nil {
+			t.Fatal(err)
+		}
+		r.wait(t, name, func(s nameserver.ZoneState) bool { return s.Serial != nil })
+	}
+	for name, want := range map[string]int{"a.test.": dns.RcodeSuccess, "b.test.": dns.RcodeRefused} {
+		q := new(dns.Msg)
+		q.SetQuestion(name, dns.TypeSOA)
+		answer, err := dns.Exchange(q, r.named.Addr)
+		if err != nil || answer.Rcode != want {
+			t.Errorf("%s: %v, %v", name, answer, err)
+		}
+	}
+}
+
+func TestASecondaryWithoutAFileIsDeletedWithoutACrash(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, []string{"a.test."}, testbed.NamedOptions{})
+	r.rndc(t, "addzone a.test { type secondary; primaries { "+r.primaryText()+" key pool; }; };")
+	r.wait(t, "a.test.", func(s nameserver.ZoneState) bool { return s.Serial != nil })
+	if err := r.Change(t.Context(), r.config("a.test.", "1")); err != nil {
+		t.Error(err)
+	}
+	r.wait(t, "a.test.", func(s nameserver.ZoneState) bool { return s.Serial != nil && s.Role == nameserver.Secondary })
+	if err := r.Delete(t.Context(), zone.MustParseName("a.test.")); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Info(t.Context()); err != nil || !r.named.Running() {
+		t.Errorf("named is gone: %v", err)
+	}
+}
+
+const untouchables = `
+zone "declared.test" { type secondary; file "d.db"; primaries { @PRIMARY@ key pool; }; };
+zone "dead.test" { type secondary; file "dead.db"; primaries { 127.0.0.1 port 1; }; };
+zone "declaredprimary.test" { type primary; file "prim.zone"; };
+zone "stub.test" { type stub; primaries { @PRIMARY@; }; };
+zone "static.test" { type static-stub; server-addresses { 127.0.0.1; }; };
+zone "forward.test" { type forward; forwarders { 127.0.0.1; }; };
+zone "mirror.test" { type mirror; primaries { @PRIMARY@; }; };
+zone "rpz.test" { type primary; file "prim.zone"; };
+zone "cat.test" { type secondary; file "cat.db"; primaries { @PRIMARY@ key pool; }; };
+zone "signed.test" { type primary; file "signed.zone"; dnssec-policy default; inline-signing yes; };
+zone "." { type hint; file "hint.zone"; };
+`
+
+func TestZonesThatAreNotOursToTouchAreNotTouched(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, f := range []string{"prim.zone", "signed.zone", "signed2.zone"} {
+		if err := os.WriteFile(filepath.Join(dir, f), []byte(zoneText), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "hint.zone"), []byte(". 60 NS ns.\nns. 60 A 127.0.0.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := strings.NewReplacer(`"prim.zone"`, `"`+dir+`/prim.zone"`, `"signed.zone"`, `"`+dir+`/signed.zone"`, `"hint.zone"`, `"`+dir+`/hint.zone"`).Replace(untouchables)
+	r := newRig(t, []string{"declared.test.", "cat.test.", "cat2.test.", "member.test.", "mirror.test.", "stub.test."}, testbed.NamedOptions{
+		Config:    config,
+		Recursion: true,
+		Options: `response-policy { zone "rpz.test"; }; empty-zones-enable yes;
+			catalog-zones { zone "cat.test" default-primaries { @PRIMARY@ key pool; } in-memory no; };`,
+	})
+	text := "primaries { " + r.primaryText() + " key pool; }; };"
+	r.rndc(t, `addzone cat2.test { type secondary; file "cat2.db"; `+text)
+	r.rndc(t, `addzone foreigndead.test { type secondary; file "foreigndead.db"; primaries { 127.0.0.1 port 1; }; };`)
+	r.rndc(t, `addzone signed2.test { type primary; file "`+dir+`/signed2.zone"; dnssec-policy default; inline-signing yes; };`)
+	for _, name := range []string{"declared.test.", "cat.test.", "cat2.test.", "member.test."} {
+		testbed.EventuallyNil(t, patience, func() error {
+			q := new(dns.Msg)
+			q.SetQuestion(name, dns.TypeSOA)
+			a, err := dns.Exchange(q, r.named.Addr)
+			if err == nil && len(a.Answer) == 0 {
+				err = fmt.Errorf("%s: %s", name, dns.RcodeToString[a.Rcode])
+			}
+			return err
+		})
+	}
+
+	list := r.inventory(t, r.driver)
+	for name, want := range map[string]struct {
+		role   nameserver.Role
+		origin nameserver.Origin
+		listed bool
+	}{
+		"declared.test.":        {nameserver.Secondary, nameserver.Declared, true},
+		"dead.test.":            {nameserver.Secondary, nameserver.Unsure, true},
+		"declaredprimary.test.": {nameserver.Primary, nameserver.Declared, true},
+		"stub.test.":            {nameserver.Other, nameserver.Declared, true},
+		"static.test.":          {nameserver.Other, nameserver.Declared, true},
+		"mirror.test.":          {nameserver.Other, nameserver.Unsure, true}, // it is not loaded
+		"rpz.test.":             {nameserver.Primary, nameserver.Declared, true},
+		"cat.test.":             {nameserver.Secondary, nameserver.Declared, true},
+		"cat2.test.":            {nameserver.Secondary, nameserver.Runtime, true},
+		"member.test.":          {nameserver.Secondary, nameserver.Cataloged, true},
+		"signed.test.":          {nameserver.Primary, nameserver.Declared, true},
+		"signed2.test.":         {nameserver.Primary, nameserver.Runtime, true},
+		"foreigndead.test.":     {nameserver.Secondary, nameserver.Unsure, true},
+		"10.in-addr.arpa.":      {nameserver.Other, nameserver.Builtin, true},
+		"forward.test.":         {"", "", false},
+		".":                     {"", "", false},
+	} {
+		n := zone.MustParseName(name)
+		l, listed := list[name]
+		if listed != want.listed {
+			t.Errorf("%s: listed %v", name, listed)
+		}
+		s, err := r.Zone(t.Context(), n)
+		if !want.listed {
+			if !errors.Is(err, nameserver.ErrNoZone) {
+				t.Errorf("%s: %+v, %v", name, s, err)
+			}
+			continue
+		}
+		if err != nil || s.Role != want.role || s.Origin != want.origin {
+			t.Errorf("%s: %+v, %v, want %v", name, s, err, want)
+		}
+		if l.Role != want.role {
+			t.Errorf("%s: inventory says %+v, want %v", name, l, want)
+		}
+		if s.Signs != strings.HasPrefix(name, "signed") {
+			t.Errorf("%s: signs %v", name, s.Signs)
+		}
+		if err := r.Delete(t.Context(), n); !errors.Is(err, nameserver.ErrUntouchable) {
+			t.Errorf("delete %s: %v", name, err)
+		}
+		if err := r.Change(t.Context(), r.config(name, "1")); name != "cat2.test." && !errors.Is(err, nameserver.ErrUntouchable) {
+			t.Errorf("change %s: %v", name, err)
+		}
+	}
+	if now := r.inventory(t, r.driver); len(now) != len(list) {
+		t.Errorf("%d zones became %d", len(list), len(now))
+	}
+	if !r.named.Running() {
+		t.Error("named crashed")
+	}
+}
+
+func TestViewsAreKeptApart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, []string{"a.test."}, testbed.NamedOptions{
+		Config: `view In-side { match-clients { 10.0.0.0/8; }; }; view out { match-clients { any; }; zone "d.test" { type secondary; primaries { @PRIMARY@; }; }; };`,
+	})
+	if err := r.Inventory(t.Context(), func(nameserver.ZoneState) error { return nil }); !errors.Is(err, nameserver.ErrRefused) {
+		t.Errorf("no view chosen: %v", err)
+	}
+	in, out := r.open(t, "In-side"), r.open(t, "out")
+	if list := r.inventory(t, in); len(list) != 0 {
+		t.Error(list)
+	}
+	for _, d := range []*driver{in, out} {
+		if err := d.Add(t.Context(), r.config("a.test.", d.view)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := in.Delete(t.Context(), zone.MustParseName("a.test.")); err != nil {
+		t.Error(err)
+	}
+	if _, ok := r.inventory(t, in)["a.test."]; ok {
+		t.Error("still in the first view")
+	}
+	if _, ok := r.inventory(t, out)["a.test."]; !ok {
+		t.Error("gone from the second view")
+	}
+	if _, err := in.Zone(t.Context(), zone.MustParseName("d.test.")); !errors.Is(err, nameserver.ErrNoZone) {
+		t.Error(err)
+	}
+}
+
+func TestHiddenZonesMakeTheInventoryFail(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, []string{"a.test.", "b.test.", "c.test."}, testbed.NamedOptions{Options: "zone-statistics none;"})
+	if list := r.inventory(t, r.driver); len(list) != 0 {
+		t.Error(list)
+	}
+	r.add(t, "a.test.", "b.test.", "c.test.")
+	err := r.Inventory(t.Context(), func(nameserver.ZoneState) error { return nil })
+	if !errors.Is(err, nameserver.ErrAnswer) {
+		t.Errorf("three hidden zones: %v", err)
+	}
+}
+
+func TestACopyNeedsContentThatMayBeTransferred(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, []string{"a.test."}, testbed.NamedOptions{})
+	if err := os.WriteFile(filepath.Join(r.named.Dir, "p.zone"), []byte(zoneText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.rndc(t, `addzone open.test { type primary; file "p.zone"; };`)
+	r.rndc(t, `addzone closed.test { type primary; file "p.zone"; allow-transfer { none; }; };`)
+	r.rndc(t, `addzone dead.test { type secondary; file "x.db"; primaries { 127.0.0.1 port 1; }; };`)
+	e, err := r.Export(t.Context(), zone.MustParseName("open.test."))
+	if err != nil || e.Content.Records() != 4 || e.Settings != `zone "open.test" { type primary; file "p.zone"; };` {
+		t.Errorf("%+v, %v", e, err)
+	}
+	for _, name := range []string{"closed.test.", "dead.test."} {
+		if _, err := r.Export(t.Context(), zone.MustParseName(name)); !errors.Is(err, nameserver.ErrNoCopy) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := r.Export(t.Context(), zone.MustParseName("none.test.")); !errors.Is(err, nameserver.ErrNoZone) {
+		t.Error(err)
+	}
+}
