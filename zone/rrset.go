@@ -148,6 +148,9 @@ func (a ID) Compare(b ID) int {
 // Equal says whether two RRsets are the same to the octet, owner case included.
 func (r RRset) Equal(o RRset) bool { return r == o }
 
+// Octets is the size of the records in uncompressed wire form.
+func (r RRset) Octets() int { return r.Data.Len()*(len(r.Owner)+8) + len(r.Data) }
+
 // CoversOf is the Covers value for a record of the type with this rdata.
 func CoversOf(t Type, rdata string) Type {
 	if (t == TypeRRSIG || t == TypeSIG) && len(rdata) >= 2 {

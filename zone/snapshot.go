@@ -161,10 +161,9 @@ func (s *Snapshot) setSOA() error {
 }
 
 func (s *Snapshot) count(set RRset, sign int) {
-	n := set.Data.Len()
 	s.rrsets += sign
-	s.records += sign * n
-	s.octets += sign * (n*(len(set.Owner)+8) + len(set.Data))
+	s.records += sign * set.Data.Len()
+	s.octets += sign * set.Octets()
 }
 
 // Builder collects the RRsets of a snapshot. It is used by one goroutine and
