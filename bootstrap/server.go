@@ -20,7 +20,7 @@ import (
 type ServerStore interface {
 	Pool(ctx context.Context, name string) (fleet.Pool, error)
 	AddServer(ctx context.Context, s fleet.Server, by fleet.By) (fleet.Server, error)
-	AcceptServer(ctx context.Context, name string, by fleet.By) error
+	AcceptServer(ctx context.Context, name string, accepted bool, by fleet.By) error
 }
 
 // NewServer is a nameserver to be added.
@@ -160,6 +160,6 @@ func (b *Bootstrapper) Accept(ctx context.Context, store ServerStore, s fleet.Se
 		if err := b.Applier.Place(ctx, ses, o); err != nil {
 			return err
 		}
-		return store.AcceptServer(ctx, s.Name, fleet.By{Actor: o.Meta.Actor, Command: o.Meta.Command, Comment: o.Meta.Comment})
+		return store.AcceptServer(ctx, s.Name, true, fleet.By{Actor: o.Meta.Actor, Command: o.Meta.Command, Comment: o.Meta.Comment})
 	})
 }

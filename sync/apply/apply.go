@@ -31,8 +31,9 @@ type Store interface {
 	AddEvent(ctx context.Context, e report.Event) error
 	AddCopy(ctx context.Context, server fleet.Server, c report.Copy) (int64, error)
 	AddForeignDeletion(ctx context.Context, server int64, name zone.Name, at time.Time) error
-	MarkerMoved(ctx context.Context, server int64, pos int64) error
-	MarkerPlaced(ctx context.Context, server int64, at time.Time) error
+	// SetMarker remembers which feed position a server's marker states, and with
+	// placed that it was seen on the server.
+	SetMarker(ctx context.Context, server, feed int64, placed bool) error
 	DoneTask(ctx context.Context, server int64, name zone.Name, incarnation string, serial zone.Serial) error
 }
 

@@ -80,7 +80,7 @@ func (a *Applier) WriteMarker(ctx context.Context, s *inventory.Session, o Optio
 	if _, err := a.Edit.Marker(ctx, s.Server.Marker, txt, s.MarkerPools(), o.Meta); err != nil {
 		return fleet.Mark{}, fmt.Errorf("write the marker of server %s: %w", s.Server.Name, err)
 	}
-	return m, a.Store.MarkerMoved(ctx, s.Server.ID, head)
+	return m, a.Store.SetMarker(ctx, s.Server.ID, head, false)
 }
 
 // proveMarker waits until the server answers with at least this mark. A
@@ -96,7 +96,7 @@ func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet
 	for {
 		got, err := s.Mark(ctx)
 		if err == nil && got.Store == m.Store && got.Server == m.Server && got.Epoch == m.Epoch && got.Pos >= m.Pos {
-			return a.Store.MarkerPlaced(ctx, s.Server.ID, a.Now())
+			return a.Store.SetMarker(ctx, s.Server.ID, got.Pos, true)
 		}
 		if err == nil {
 			err = fmt.Errorf("it shows the marker at position %d, not %d", got.Pos, m.Pos)

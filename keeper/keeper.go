@@ -1,0 +1,178 @@
+// Package keeper is what runs beside mdns in the leader: it follows the change
+// feed, tells nameservers with NOTIFY, keeps a task for every zone on every
+// server that is not proven converged, carries creates and deletes out, and
+// compares each server with the database from time to time.
+package keeper
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dnsctl/edit"
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/sync/apply"
+	"dnsctl/sync/inventory"
+	"dnsctl/zone"
+)
+
+// Store is what the keeper needs of the store beside what apply and inventory
+// read.
+type Store interface {
+	apply.Locks
+	Servers(ctx context.Context) ([]fleet.Server, error)
+	Head(ctx context.Context) (int64, error)
+	Feed(ctx context.Context, after int64, limit int) ([]fleet.FeedEntry, error)
+	Served(ctx context.Context, zoneIDs []int64) ([]fleet.Served, error)
+	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
+	// Cursor is a stored feed position; -1 when it was never set.
+	Cursor(ctx context.Context, name string) (int64, error)
+	SetCursor(ctx context.Context, name string, pos int64) error
+	PutTasks(ctx context.Context, tasks []fleet.Task) error
+	DueTasks(ctx context.Context, server int64, now time.Time, limit int) ([]fleet.Task, error)
+	FailTask(ctx context.Context, t fleet.Task, reason string, next time.Time) error
+	DoneTask(ctx context.Context, server int64, name zone.Name, incarnation string, serial zone.Serial) error
+	// TaskLag is how many tasks a server has, and since when the oldest.
+	TaskLag(ctx context.Context, server int64) (n int, oldest time.Time, err error)
+	// Sight records foreign zones seen by a comparison and returns those that were
+	// first seen at or before since; what was not seen this time is forgotten.
+	Sight(ctx context.Context, server int64, names []zone.Name, now, since time.Time) ([]zone.Name, error)
+	Sweep(ctx context.Context) error
+}
+
+// Keeper does the leader's work.
+type Keeper struct {
+	Store        Store
+	Fleet        *inventory.Fleet
+	Applier      *apply.Applier
+	Notify       NotifySender
+	Wake         <-chan struct{} // the feed may have grown; nothing is lost when one is missed
+	Poll         time.Duration   // how often to look without being woken
+	CompareEvery time.Duration   // of servers whose pools set nothing
+	Meta         edit.Meta
+	Holder       string
+	Now          func() time.Time
+	Log          *slog.Logger
+	Metrics      *Metrics
+}
+
+const (
+	leaderLease  = "leader"
+	leaderTTL    = 6 * time.Second
+	leaderRenew  = 2 * time.Second
+	markerEvery  = time.Minute
+	sweepEvery   = 10 * time.Minute
+	taskBatch    = 100
+	taskEvery    = time.Second
+	blockedRetry = 2 * time.Second
+	proveFor     = 15 * time.Second
+)
+
+// Run competes for leadership and leads while it has it, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	for {
+		lease, err := k.Store.Acquire(ctx, leaderLease, k.Holder, leaderTTL)
+		if err == nil {
+			k.lead(ctx)
+			if ctx.Err() != nil {
+				err := k.Store.Release(context.WithoutCancel(ctx), lease)
+				if err != nil {
+					k.Log.Warn("release leadership", "err", err)
+				}
+			}
+		} else if !errors.Is(err, fleet.ErrLeaseLost) && ctx.Err() == nil {
+			k.Log.Warn("acquire leadership", "err", err)
+		}
+		if !pause(ctx, leaderRenew) {
+			return nil
+		}
+	}
+}
+
+// lead works until leadership is lost or ctx ends.
+func (k *Keeper) lead(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	k.Log.Info("leading", "holder", k.Holder)
+	k.Metrics.leader.Set(1)
+	defer k.Metrics.leader.Set(0)
+	l := &leader{Keeper: k, servers: make(map[int64]*member)}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer cancel()
+		renewed := k.Now()
+		for pause(ctx, leaderRenew) {
+			_, err := k.Store.Acquire(ctx, leaderLease, k.Holder, leaderTTL)
+			switch {
+			case err == nil:
+				renewed = k.Now()
+			case errors.Is(err, fleet.ErrLeaseLost):
+				k.Log.Warn("leadership lost")
+				return
+			case k.Now().Sub(renewed) > leaderTTL:
+				k.Log.Warn("leadership given up: the store does not answer", "err", err)
+				return
+			}
+		}
+	})
+	wg.Go(func() {
+		for {
+			if err := k.Store.Sweep(ctx); err != nil && ctx.Err() == nil {
+				k.Log.Warn("sweep", "err", err)
+			}
+			if !pause(ctx, sweepEvery) {
+				return
+			}
+		}
+	})
+	l.run(ctx)
+	cancel()
+	wg.Wait()
+}
+
+// pause waits; false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// backoff is how long to wait before the next of several tries: doubled from
+// first up to most, less a part that depends on what is tried, so that tries do
+// not march in step.
+func backoff(first, most time.Duration, attempts int, what string) time.Duration {
+	d := first
+	for range min(attempts, 30) {
+		if d *= 2; d >= most {
+			d = most
+			break
+		}
+	}
+	h := uint32(2166136261)
+	for i := range len(what) {
+		h = (h ^ uint32(what[i])) * 16777619
+	}
+	return d - d/4*time.Duration(h%256)/256
+}
+
+// blockedBy says why nothing is written to a server: "" when it may be.
+func blockedBy(s fleet.Server) string {
+	switch s.State {
+	case fleet.Draining, fleet.Drained:
+		return string(s.State)
+	}
+	return ""
+}
+
+// settledOutcome says whether a step ended such that its task is done with.
+func settledOutcome(o report.Outcome, c report.Class) bool {
+	return o == report.Done || o == report.Dropped || o == "" && c == report.OK
+}

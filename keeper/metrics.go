@@ -1,0 +1,50 @@
+package keeper
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dnsctl/report"
+)
+
+// Metrics of the keeper.
+type Metrics struct {
+	leader  prometheus.Gauge
+	tasks   *prometheus.GaugeVec
+	done    *prometheus.CounterVec
+	failed  *prometheus.CounterVec
+	blocked *prometheus.GaugeVec
+	zones   *prometheus.GaugeVec
+	lag     *prometheus.GaugeVec
+}
+
+// NewMetrics registers the keeper's metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		leader: prometheus.NewGauge(prometheus.GaugeOpts{Name: "dnsctl_leader", Help: "1 while this process leads."}),
+		tasks: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_tasks", Help: "Zones of a server that are not proven converged."},
+			[]string{"server"}),
+		done:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dnsctl_tasks_done_total", Help: "Tasks that the wire has proven."}, []string{"server"}),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dnsctl_tasks_failed_total", Help: "Tries of tasks that did not end in agreement."}, []string{"server"}),
+		blocked: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_blocked", Help: "1 while nothing is written to a server, with the reason: starting, unreachable, marker-missing, marker-wrong, draining, drained."},
+			[]string{"server", "reason"}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_lag_seconds", Help: "Age of a server's oldest task: how long a change has not been proven there."},
+			[]string{"server"}),
+		zones: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_zones", Help: "Zones of a server by class, as the last periodic comparison found and left them."},
+			[]string{"server", "class"}),
+	}
+	reg.MustRegister(m.leader, m.tasks, m.done, m.failed, m.blocked, m.zones, m.lag)
+	return m
+}
+
+func (m *Metrics) block(server, reason string) {
+	m.blocked.DeletePartialMatch(prometheus.Labels{"server": server})
+	if reason != "" {
+		m.blocked.WithLabelValues(server, reason).Set(1)
+	}
+}
+
+func (m *Metrics) compared(server string, out report.Server) {
+	for _, c := range report.Classes {
+		m.zones.WithLabelValues(server, string(c)).Set(float64(out.Counts[c]))
+	}
+}
