@@ -1,0 +1,181 @@
+package mdns
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+// errBehind is returned when the store gives content older than what has been
+// announced: a lagging replica of the database.
+var errBehind = errors.New("the store's content is behind what has been served")
+
+// cache keeps zones' content within a budget of octets, the least recently used
+// going first. Content in use by a transfer lives on until that ends.
+type cache struct {
+	source Content
+	index  *index
+	m      *metrics
+	budget int64
+	loads  chan struct{} // one token for each load under way
+
+	mu      sync.Mutex
+	used    int64
+	order   *list.List // of *content, most recently used first
+	byEd    map[int64]*list.Element
+	flights map[int64]*flight
+}
+
+// flight is a load that several requests wait for.
+type flight struct {
+	done chan struct{}
+	c    *content
+	err  error
+}
+
+func newCache(source Content, index *index, m *metrics, budget int64, loads int) *cache {
+	return &cache{
+		source: source, index: index, m: m, budget: budget, loads: make(chan struct{}, loads),
+		order: list.New(), byEd: map[int64]*list.Element{}, flights: map[int64]*flight{},
+	}
+}
+
+// peek is the entry's content when it is at hand and current, else nil.
+func (k *cache) peek(e *entry) *content {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if el := k.byEd[e.edition]; el != nil {
+		if c := el.Value.(*content); c.version >= e.version {
+			k.order.MoveToFront(el)
+			return c
+		}
+	}
+	return nil
+}
+
+// get is the entry's content, of its version or a later one; loaded from the
+// store once for all who ask at the same time.
+func (k *cache) get(ctx context.Context, e *entry) (*content, error) {
+	for {
+		if c := k.peek(e); c != nil {
+			k.m.cacheHits.Inc()
+			return c, nil
+		}
+		k.mu.Lock()
+		f, wait := k.flights[e.edition]
+		if !wait {
+			f = &flight{done: make(chan struct{})}
+			k.flights[e.edition] = f
+		}
+		k.mu.Unlock()
+		if !wait {
+			// The load is finished for the others who wait even when this request ends.
+			go k.fly(context.WithoutCancel(ctx), f, e)
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if f.err != nil {
+			return nil, f.err
+		}
+		if f.c.version >= e.version {
+			return f.c, nil
+		}
+		if !wait {
+			return nil, fmt.Errorf("load zone %s: %w", e.apex, errBehind)
+		}
+	}
+}
+
+func (k *cache) fly(ctx context.Context, f *flight, e *entry) {
+	k.loads <- struct{}{}
+	f.c, f.err = k.load(ctx, e)
+	<-k.loads
+	k.mu.Lock()
+	delete(k.flights, e.edition)
+	if f.err == nil && f.c.version >= e.version {
+		k.keep(f.c)
+	}
+	k.mu.Unlock()
+	if f.err == nil && f.c.version > e.version {
+		k.index.raise(e, f.c.version, f.c.snap)
+	}
+	close(f.done)
+}
+
+// load applies the stored changes to an older version that is at hand, or else
+// reads the whole zone.
+func (k *cache) load(ctx context.Context, e *entry) (*content, error) {
+	k.mu.Lock()
+	var old *content
+	if el := k.byEd[e.edition]; el != nil {
+		old = el.Value.(*content)
+	}
+	k.mu.Unlock()
+	if old != nil {
+		deltas, err := k.source.Deltas(ctx, e.edition, old.snap.Serial(), e.serial, int64(old.snap.Octets()))
+		if err == nil && len(deltas) > 0 {
+			if s, err := applyAll(old.snap, deltas); err == nil && s.Serial() == e.serial {
+				k.m.cacheLoads.WithLabelValues("delta").Inc()
+				return newContent(s, e.edition, e.version), nil
+			}
+		}
+	}
+	s, version, err := k.source.Snapshot(ctx, e.edition)
+	if err != nil {
+		k.m.cacheLoads.WithLabelValues("failed").Inc()
+		return nil, fmt.Errorf("load zone %s: %w", e.apex, err)
+	}
+	k.m.cacheLoads.WithLabelValues("whole").Inc()
+	return newContent(s, e.edition, version), nil
+}
+
+func applyAll(s *zone.Snapshot, deltas []zone.Delta) (*zone.Snapshot, error) {
+	for _, d := range deltas {
+		var err error
+		if s, err = s.Apply(d); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// keep puts content into the cache; the caller holds mu. What is larger than the
+// budget is not kept.
+func (k *cache) keep(c *content) {
+	if el := k.byEd[c.edition]; el != nil {
+		if el.Value.(*content).version > c.version {
+			return
+		}
+		k.remove(el)
+	}
+	if c.cost <= k.budget {
+		for k.used+c.cost > k.budget {
+			k.remove(k.order.Back())
+			k.m.cacheEvictions.Inc()
+		}
+		k.byEd[c.edition] = k.order.PushFront(c)
+		k.used += c.cost
+	}
+	k.m.cacheBytes.Set(float64(k.used))
+	k.m.cacheZones.Set(float64(len(k.byEd)))
+}
+
+func (k *cache) remove(el *list.Element) {
+	c := el.Value.(*content)
+	k.order.Remove(el)
+	delete(k.byEd, c.edition)
+	k.used -= c.cost
+}
+
+// gone says whether an error of get means that the zone has just been deleted.
+func gone(err error) bool {
+	return errors.Is(err, fleet.ErrNoZone) || errors.Is(err, fleet.ErrNotFound)
+}

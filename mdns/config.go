@@ -1,0 +1,86 @@
+package mdns
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dnsctl/secret"
+	"dnsctl/wire"
+)
+
+// Config of a Server. Source, Sealer and Listen must be set; the rest has
+// defaults.
+type Config struct {
+	Source Source
+	Sealer secret.Sealer          // opens the TSIG secrets
+	Listen []netip.AddrPort       // UDP and TCP on each; port 0 picks one
+	Wake   <-chan struct{}        // from the store: something may have changed; may be nil
+	Ready  func([]netip.AddrPort) // called once, when the index is loaded and all addresses listen
+	Logger *slog.Logger
+	// Registry takes the metrics; its other metrics appear under /metrics as well.
+	Registry *prometheus.Registry
+	Now      func() time.Time
+
+	PollInterval time.Duration // how long a change may go unseen when a wake-up is lost
+	DrainTimeout time.Duration // how long transfers may go on after the end of Serve's context
+	CacheBytes   int64         // budget for zones' content in memory
+	MaxMessage   int           // greatest message of a transfer, in octets
+	UDPSize      int           // greatest answer over UDP, in octets (RFC 9715)
+	NSID         string        // answer to RFC 5001's option; empty: none
+
+	IdleTimeout    time.Duration // between queries on a TCP connection
+	ReadTimeout    time.Duration // from a query's first octet to its last
+	WriteTimeout   time.Duration // for a client to take any WriteBytes octets
+	MaxConns       int           // TCP connections in all
+	MaxConnsClient int           // TCP connections of one address
+	MaxLoads       int           // zones being read from the store at once
+}
+
+// WriteBytes is how many octets a client must take within Config.WriteTimeout,
+// and about what is kept in memory for one that does not.
+const WriteBytes = 64 << 10
+
+func (c *Config) setDefaults() error {
+	if c.Source == nil || c.Sealer == nil || len(c.Listen) == 0 {
+		return errors.New("mdns: Source, Sealer and Listen must be set")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	orDuration := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	orDuration(&c.PollInterval, 2*time.Second)
+	orDuration(&c.DrainTimeout, 30*time.Second)
+	orDuration(&c.IdleTimeout, 30*time.Second)
+	orDuration(&c.ReadTimeout, 10*time.Second)
+	orDuration(&c.WriteTimeout, 30*time.Second)
+	orInt := func(n *int, v int) {
+		if *n <= 0 {
+			*n = v
+		}
+	}
+	orInt(&c.MaxConns, 4096)
+	orInt(&c.MaxConnsClient, 512)
+	orInt(&c.MaxLoads, 4)
+	orInt(&c.MaxMessage, wire.MaxMessage)
+	orInt(&c.UDPSize, 1232)
+	c.MaxMessage = min(max(c.MaxMessage, 4096), wire.MaxMessage)
+	c.UDPSize = min(max(c.UDPSize, minUDP), 4096)
+	if c.CacheBytes <= 0 {
+		c.CacheBytes = 1 << 30
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package mdns
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"dnsctl/fleet"
+)
+
+// feedBatch is how many feed entries are read at once.
+const feedBatch = 1000
+
+// follower keeps the index at the feed's end. One goroutine runs it.
+type follower struct {
+	source Follower
+	index  *index
+	access func(ctx context.Context) error // reloads pools and keys
+	log    *slog.Logger
+	m      *metrics
+	now    func() time.Time
+
+	lastID string // random id of the entry at the index's position; empty: not known
+	behind bool   // the store was found behind the index; said once
+}
+
+// load reads the whole index. Where the old one has served a serial that the new
+// state is behind, the zone is held back. A state from before the old one is
+// refused: it is of a lagging replica.
+func (f *follower) load(ctx context.Context, lower bool) error {
+	fresh := newIndex()
+	begin := f.now()
+	var bad int
+	pos, err := f.source.Index(ctx, func(z fleet.Served) error {
+		e, err := makeEntry(z)
+		if err != nil {
+			bad++
+			f.log.Error("zone cannot be served", "zone", z.Name.String(), "err", err)
+			return nil
+		}
+		fresh.put(e)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load index: %w", err)
+	}
+	if pos < f.index.position() && !lower {
+		f.m.regressions.Inc()
+		return fmt.Errorf("load index: the store is at feed position %d, behind %d", pos, f.index.position())
+	}
+	id := ""
+	if pos > 0 {
+		entries, err := f.source.Feed(ctx, pos-1, 1)
+		if err != nil {
+			return fmt.Errorf("load index: %w", err)
+		}
+		if len(entries) == 1 && entries[0].Pos == pos {
+			id = entries[0].ID
+		}
+	}
+	if err := f.access(ctx); err != nil {
+		return err
+	}
+	held := f.index.replace(fresh, pos)
+	f.lastID = id
+	f.m.reloads.Inc()
+	f.m.position.Set(float64(pos))
+	f.m.zones.Set(float64(len(fresh.byName)))
+	f.log.Info("index loaded", "zones", len(fresh.byName), "position", pos, "held", held, "bad", bad, "took", f.now().Sub(begin))
+	return nil
+}
+
+// replace takes over another index's zones and says how many of them are held.
+func (x *index) replace(fresh *index, pos int64) (held int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for name, e := range fresh.byName {
+		old := x.byName[name]
+		if old == nil {
+			continue
+		}
+		if old.edition == e.edition && old.version > e.version && old.serial.Ahead(e.serial) && pos >= x.pos {
+			// Content was met that is newer than this state: see raise.
+			if n, still := *old, fresh.byID[old.zoneID]; still != nil {
+				n.pools = e.pools
+				fresh.byName[name], fresh.byID[e.zoneID] = &n, &n
+			}
+			continue
+		}
+		if e.after(old); e.held() {
+			held++
+		}
+	}
+	x.byName, x.byID, x.pools, x.pos = fresh.byName, fresh.byID, fresh.pools, pos
+	return held
+}
+
+// catchUp applies what the feed has beyond the index's position. Where the feed
+// does not continue what was read before (compacted away, another history), the
+// index is loaded anew.
+func (f *follower) catchUp(ctx context.Context) error {
+	for {
+		pos := f.index.position()
+		after := pos
+		if pos > 0 && f.lastID != "" {
+			after-- // read the last entry again: it must be the one that we know
+		}
+		entries, err := f.source.Feed(ctx, after, feedBatch)
+		if err != nil {
+			return fmt.Errorf("read feed after %d: %w", after, err)
+		}
+		if after < pos {
+			if len(entries) == 0 {
+				return f.regressed(ctx, pos)
+			}
+			if entries[0].Pos != pos || entries[0].ID != f.lastID {
+				f.log.Warn("feed is not the one that was followed; loading the index", "position", pos)
+				return f.load(ctx, true)
+			}
+			entries = entries[1:]
+		}
+		f.behind = false
+		if len(entries) == 0 {
+			f.m.lag.Set(0)
+			return nil
+		}
+		for i, e := range entries {
+			if e.Pos != pos+int64(i)+1 {
+				f.log.Warn("feed has a gap; loading the index", "position", pos, "next", e.Pos)
+				return f.load(ctx, false)
+			}
+		}
+		if err := f.apply(ctx, entries); err != nil {
+			return err
+		}
+		if len(entries) < feedBatch-1 {
+			f.m.lag.Set(0)
+			return nil
+		}
+	}
+}
+
+// regressed handles a feed that ends before our position. A lagging replica of
+// the database is waited for, with everything served as it was; a store put back
+// to an earlier state shows by an entry with another id once it passes us.
+func (f *follower) regressed(ctx context.Context, pos int64) error {
+	head, err := f.source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read feed head: %w", err)
+	}
+	if head >= pos { // our entry has been compacted away
+		return f.load(ctx, false)
+	}
+	f.m.lag.Set(float64(head - pos))
+	if !f.behind {
+		f.behind = true
+		f.m.regressions.Inc()
+		f.log.Warn("store is behind what has been served; serving on until it has caught up", "position", pos, "head", head)
+	}
+	return nil
+}
+
+// apply brings the zones that the entries are about to their present state.
+func (f *follower) apply(ctx context.Context, entries []fleet.FeedEntry) error {
+	var ids []int64
+	seen := map[int64]bool{}
+	config := false
+	for _, e := range entries {
+		if e.Kind == fleet.FeedConfig {
+			config = true
+		} else if !seen[e.ZoneID] {
+			seen[e.ZoneID] = true
+			ids = append(ids, e.ZoneID)
+		}
+	}
+	if config {
+		if err := f.access(ctx); err != nil {
+			return err
+		}
+	}
+	var zones []*entry
+	if len(ids) > 0 {
+		served, err := f.source.Served(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("read changed zones: %w", err)
+		}
+		for _, z := range served {
+			e, err := makeEntry(z)
+			if err != nil {
+				f.log.Error("zone cannot be served", "zone", z.Name.String(), "err", err)
+				continue
+			}
+			delete(seen, z.ZoneID)
+			zones = append(zones, e)
+		}
+	}
+	last := entries[len(entries)-1]
+	f.index.mu.Lock()
+	for id := range seen {
+		f.index.drop(id)
+	}
+	for _, e := range zones {
+		f.index.put(e)
+	}
+	f.index.pos = last.Pos
+	count := len(f.index.byName)
+	f.index.mu.Unlock()
+	f.lastID = last.ID
+	f.m.position.Set(float64(last.Pos))
+	f.m.zones.Set(float64(count))
+	f.m.followed.Set(float64(f.now().UnixMilli()) / 1000)
+	if d := f.now().Sub(last.At); d >= 0 {
+		f.m.delay.Observe(d.Seconds())
+	}
+	return nil
+}
+
+// run follows until the context ends. Errors are logged, once per run of equal
+// ones, and tried again.
+func (f *follower) run(ctx context.Context, wake <-chan struct{}, poll time.Duration, done func(error)) {
+	timer := time.NewTicker(poll)
+	defer timer.Stop()
+	said := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case _, ok := <-wake:
+			if !ok {
+				wake = nil
+				continue
+			}
+		}
+		err := f.catchUp(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		done(err)
+		switch {
+		case err == nil:
+			said = ""
+		case err.Error() != said:
+			said = err.Error()
+			f.log.Error("feed cannot be followed", "err", err)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package mdns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dnsctl/wire"
+	"dnsctl/zone"
+)
+
+// Zone transfers: AXFR (RFC 5936) and IXFR (RFC 1995). The first message of a
+// transfer repeats the question and carries OPT; all are signed when the request
+// was.
+
+// errOversize fails a transfer: leaving the record out would be worse.
+var errOversize = errors.New("record does not fit into a message")
+
+// transfer decides about a transfer request. What fits one ordinary answer is
+// answered here, the rest is left to start.
+func (r *request) transfer(ctx context.Context, out []byte, start transferStarter) ([]byte, error) {
+	q := r.q.Question
+	e := r.s.index.apex(q.Name, r.scope)
+	switch {
+	case e == nil:
+		return r.refuse(out, "zone"), nil
+	case e.held():
+		return r.fail(out, wire.RcodeServFail), nil
+	case r.udp && q.Type == zone.TypeAXFR:
+		return r.refuse(out, "AXFR over UDP"), nil
+	case q.Type == zone.TypeIXFR && (r.udp || !e.serial.Ahead(r.q.Serial)):
+		// The client is current or ahead, or is to come back over TCP (RFC 1995
+		// section 2).
+		begin := len(out)
+		r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
+		if !r.enc.Set(wire.SectionAnswer, e.soaSet()) {
+			r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
+		}
+		return r.finish(begin, wire.RcodeSuccess), nil
+	}
+	return out, start(ctx, r, e)
+}
+
+// transfer streams a zone or its changes to the client. The length prefix of the
+// first message has been opened.
+func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
+	begin := len(c.out) - wire.LengthPrefix
+	t := &stream{c: c, r: r, begin: begin}
+	kind := "axfr"
+	c.s.m.transfersNow.Inc()
+	defer c.s.m.transfersNow.Dec()
+	since := time.Now()
+	sent := c.sent
+
+	var deltas []zone.Delta
+	var content *content
+	var err error
+	if r.q.Question.Type == zone.TypeIXFR {
+		kind = "ixfr"
+		deltas, content, err = c.s.history(ctx, e, r.q.Serial)
+	}
+	if err == nil && deltas == nil && content == nil {
+		content, err = c.s.cache.get(ctx, e)
+	}
+	if err != nil {
+		c.s.m.transfers.WithLabelValues(kind, "failed").Inc()
+		if gone(err) {
+			c.out = r.refuse(c.out, "zone")
+		} else {
+			c.s.log.Error("transfer cannot begin", "zone", e.apex.String(), "peer", c.peer.String(), "err", err)
+			c.out = r.fail(c.out, wire.RcodeServFail)
+		}
+		return c.close(begin)
+	}
+	serial := e.serial
+	if deltas != nil {
+		t.apex = e.apex
+		err = t.sendChanges(deltas)
+	} else {
+		if kind == "ixfr" {
+			kind = "ixfr-full"
+		}
+		t.apex, serial = content.apex, content.snap.Serial()
+		err = t.sendZone(content.snap)
+	}
+	result := "done"
+	switch {
+	case errors.Is(err, errOversize):
+		result = "failed"
+		c.s.log.Error("transfer failed", "zone", e.apex.String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
+	case err != nil:
+		result = "aborted"
+		c.s.log.Warn("transfer ended early", "zone", e.apex.String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
+	default:
+		c.s.m.query(false, r.q.Question.Type, wire.RcodeSuccess)
+		c.s.log.Debug("transfer done", "zone", e.apex.String(), "serial", uint32(serial), "peer", c.peer.String(), "kind", kind,
+			"records", t.records, "took", time.Since(since))
+	}
+	c.s.m.transfers.WithLabelValues(kind, result).Inc()
+	c.s.m.transferRecs.WithLabelValues(kind).Add(float64(t.records))
+	c.s.m.transferBytes.WithLabelValues(kind).Add(float64(c.sent - sent + int64(len(c.out))))
+	return err
+}
+
+// history is the changes since the client's serial. They are nil, and the
+// content is given where it was needed for knowing, when the whole zone is to be
+// sent: history does not reach back, or is longer than the zone.
+func (s *Server) history(ctx context.Context, e *entry, from zone.Serial) ([]zone.Delta, *content, error) {
+	var content *content
+	limit := e.octets
+	if limit == 0 {
+		var err error
+		if content, err = s.cache.get(ctx, e); err != nil {
+			return nil, nil, err
+		}
+		limit = int64(content.snap.Octets())
+	}
+	deltas, err := s.cfg.Source.Deltas(ctx, e.edition, from, e.serial, limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read changes of zone %s: %w", e.apex, err)
+	}
+	n := len(deltas)
+	if n == 0 || deltas[0].From() != from || deltas[n-1].To() != e.serial || octetsOf(deltas) > limit {
+		return nil, content, nil
+	}
+	return deltas, content, nil
+}
+
+// octetsOf is the size of changes as uncompressed records.
+func octetsOf(deltas []zone.Delta) (n int64) {
+	add := func(sets ...zone.RRset) {
+		for _, s := range sets {
+			n += int64(s.Data.Len()*(len(s.Owner)+8) + len(s.Data))
+		}
+	}
+	for i := range deltas {
+		add(deltas[i].OldSOA, deltas[i].NewSOA)
+		add(deltas[i].Removed...)
+		add(deltas[i].Added...)
+	}
+	return n
+}
+
+// stream fills messages with records and writes them as they become full.
+type stream struct {
+	c       *tcpConn
+	r       *request
+	apex    zone.Name
+	begin   int // of the message's length prefix in c.out
+	started bool
+	records int
+}
+
+// sendZone sends a whole zone: the SOA, everything else, the SOA (RFC 5936
+// section 2.2).
+func (t *stream) sendZone(s *zone.Snapshot) error {
+	soa := s.SOASet()
+	t.start()
+	if err := t.add(soa); err != nil {
+		return err
+	}
+	for set := range s.All() {
+		if set.Type == zone.TypeSOA {
+			continue
+		}
+		if err := t.add(set); err != nil {
+			return err
+		}
+	}
+	if err := t.add(soa); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+// sendChanges sends differences, oldest first, each as the old SOA, what goes,
+// the new SOA, and what comes (RFC 1995 section 4).
+func (t *stream) sendChanges(deltas []zone.Delta) error {
+	last := deltas[len(deltas)-1].NewSOA
+	t.start()
+	if err := t.add(last); err != nil {
+		return err
+	}
+	for i := range deltas {
+		d := &deltas[i]
+		for _, part := range [...][]zone.RRset{{d.OldSOA}, d.Removed, {d.NewSOA}, d.Added} {
+			for _, set := range part {
+				if err := t.add(set); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := t.add(last); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+// start begins a message. Only the first one has the question.
+func (t *stream) start() {
+	r := t.r
+	limit := r.s.cfg.MaxMessage - r.tail()
+	flags := (wire.FlagQR | wire.FlagAA).With(wire.OpQuery, wire.RcodeSuccess)
+	if t.started {
+		t.begin = t.c.open()
+	}
+	r.enc.Reset(t.c.out, wire.Header{ID: r.q.ID, Flags: flags}, wire.Anchor, t.apex, limit)
+	if !t.started {
+		r.enc.Question(r.q.Question)
+	}
+}
+
+func (t *stream) add(set zone.RRset) error {
+	for d := set.Data; len(d) >= 2; {
+		n := 2 + int(d[0])<<8 + int(d[1])
+		rdata := string(d[2:n])
+		d = d[n:]
+		if t.r.enc.Record(wire.SectionAnswer, set.Owner, set.Type, set.TTL, rdata) {
+			t.records++
+			continue
+		}
+		if t.r.enc.Count(wire.SectionAnswer) == 0 {
+			return fmt.Errorf("%s %s of %d octets: %w", set.Owner, set.Type, len(rdata), errOversize)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+		t.start()
+		if !t.r.enc.Record(wire.SectionAnswer, set.Owner, set.Type, set.TTL, rdata) {
+			return fmt.Errorf("%s %s of %d octets: %w", set.Owner, set.Type, len(rdata), errOversize)
+		}
+		t.records++
+	}
+	return nil
+}
+
+// flush finishes the message.
+func (t *stream) flush() error {
+	r := t.r
+	if !t.started && r.q.EDNS.Present {
+		r.enc.SetLimit(wire.MaxMessage)
+		r.enc.OPT(r.optReply(), wire.RcodeSuccess)
+	}
+	t.started = true
+	t.c.out = r.enc.Bytes()
+	if r.signer != nil {
+		t.c.out = r.signer.Sign(t.c.out, t.begin+wire.LengthPrefix, r.s.cfg.Now())
+	}
+	return t.c.close(t.begin)
+}
