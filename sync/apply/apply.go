@@ -29,7 +29,7 @@ type Store interface {
 	FeedEntry(ctx context.Context, pos int64) (fleet.FeedEntry, error)
 	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
 	AddEvent(ctx context.Context, e report.Event) error
-	AddCopy(ctx context.Context, server fleet.Server, c report.Copy) (int64, error)
+	AddCopy(ctx context.Context, c report.Copy) (int64, error)
 	AddForeignDeletion(ctx context.Context, server int64, name zone.Name, at time.Time) error
 	// SetMarker remembers which feed position a server's marker states, and with
 	// placed that it was seen on the server.
@@ -256,7 +256,7 @@ func (r *run) copy(ctx context.Context, st *plan.Step) bool {
 			c.Content = set.AppendWire(c.Content)
 		}
 	}
-	if _, err := r.Store.AddCopy(ctx, r.s.Server, c); err != nil {
+	if _, err := r.Store.AddCopy(ctx, c); err != nil {
 		withhold(st, plan.GuardCopy, fmt.Sprintf("the copy could not be stored: %v", err))
 		return false
 	}
