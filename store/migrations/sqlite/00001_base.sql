@@ -17,8 +17,9 @@ CREATE TABLE epochs (
 );
 
 CREATE TABLE feed_head (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    pos INTEGER NOT NULL
+    one       INTEGER PRIMARY KEY CHECK (one = 1),
+    pos       INTEGER NOT NULL,
+    compacted INTEGER NOT NULL DEFAULT 0 -- entries up to here are kept one in a thousand
 );
 
 CREATE TABLE feed (
@@ -32,6 +33,8 @@ CREATE TABLE feed (
     at         INTEGER NOT NULL
 );
 
+-- A row stays for ever, also when its zone is deleted and purged: with its
+-- edition it says the last serial of the name.
 CREATE TABLE zones (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     name         BLOB    NOT NULL, -- zone.Key
@@ -72,6 +75,7 @@ CREATE TABLE memberships (
 );
 CREATE UNIQUE INDEX memberships_live ON memberships (zone_id, pool_id) WHERE deleted_at IS NULL;
 CREATE INDEX memberships_pool ON memberships (pool_id, zone_id);
+CREATE INDEX memberships_past ON memberships (zone_id) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE editions (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -94,7 +98,7 @@ CREATE TABLE editions (
 -- or dead (to be swept).
 CREATE TABLE contents (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    state      TEXT    NOT NULL,
+    state      TEXT    NOT NULL, -- staged, live, dead
     expires_at INTEGER NOT NULL DEFAULT 0, -- staged: swept after this unless renewed
     created_at INTEGER NOT NULL
 );
@@ -142,16 +146,19 @@ CREATE TABLE servers (
     created_at INTEGER NOT NULL
 );
 
+-- The row of a pool that a server has left stays: the zones that it had from
+-- there are stale on it, not foreign.
 CREATE TABLE server_pools (
     server_id INTEGER NOT NULL REFERENCES servers (id),
-    pool_id   INTEGER NOT NULL REFERENCES pools (id),
+    pool_id   INTEGER NOT NULL,
+    left_at   INTEGER,
     PRIMARY KEY (server_id, pool_id)
 );
+CREATE INDEX server_pools_pool ON server_pools (pool_id) WHERE left_at IS NULL;
 
 CREATE TABLE markers (
     server_id INTEGER PRIMARY KEY REFERENCES servers (id),
-    name      BLOB    NOT NULL, -- zone.Key
-    zone_id   INTEGER,          -- once it has been written
+    name      BLOB    NOT NULL UNIQUE, -- zone.Key
     feed_pos  INTEGER NOT NULL DEFAULT 0,
     placed_at INTEGER           -- first proven on the server
 );
@@ -159,7 +166,7 @@ CREATE TABLE markers (
 CREATE TABLE tsig_keys (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       BLOB    NOT NULL UNIQUE, -- zone.Key
-    algorithm  TEXT    NOT NULL,
+    algorithm  BLOB    NOT NULL, -- zone.Key
     secret     BLOB    NOT NULL, -- sealed
     pool_id    INTEGER REFERENCES pools (id),
     zone_id    INTEGER REFERENCES zones (id),
@@ -199,6 +206,7 @@ CREATE TABLE events (
     result  TEXT    NOT NULL DEFAULT ''
 );
 CREATE INDEX events_zone ON events (zone_id, id) WHERE zone_id IS NOT NULL;
+CREATE INDEX events_name ON events (zone, id) WHERE zone IS NOT NULL;
 CREATE INDEX events_server ON events (server, id) WHERE server <> '';
 
 CREATE TABLE quarantine (
@@ -211,7 +219,7 @@ CREATE TABLE quarantine (
     settings    TEXT    NOT NULL,
     serial      INTEGER,
     records     INTEGER NOT NULL,
-    content     BLOB    NOT NULL, -- wire records
+    content     BLOB    NOT NULL, -- wire records, compressed by gzip
     taken_at    INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
     restored_at INTEGER, -- back on the server and protected there
@@ -246,6 +254,3 @@ CREATE TABLE cursors (
     name TEXT   PRIMARY KEY,
     pos  INTEGER NOT NULL
 );
-
--- +goose Down
-SELECT 1;

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+// deltaColumns are the columns of a delta as Commit writes them.
+var deltaColumns = []string{"edition_id", "version", "from_serial", "to_serial", "removed", "added", "octets", "event_id", "at"}
+
+// packSide is one half of a delta at rest: its SOA, then its records.
+func packSide(soa zone.RRset, sets []zone.RRset) []byte {
+	b := soa.AppendWire(nil)
+	for _, set := range sets {
+		b = set.AppendWire(b)
+	}
+	return b
+}
+
+func unpackSide(b []byte) (soa zone.RRset, sets []zone.RRset, err error) {
+	if sets, err = zone.ParseWire(b); err != nil {
+		return soa, nil, err
+	}
+	if len(sets) == 0 || sets[0].Type != zone.TypeSOA || sets[0].Data.Len() != 1 {
+		return soa, nil, fmt.Errorf("%w: no SOA at the start", zone.ErrBadRecords)
+	}
+	return sets[0], sets[1:], nil
+}
+
+// DeltaInfo is a stored delta without its records.
+type DeltaInfo struct {
+	Version  int64 // of the edition after it
+	From, To zone.Serial
+	Octets   int64
+}
+
+// DeltaChain is the unbroken chain of stored deltas that leads from one serial
+// of an edition to another, oldest first, and their size as stored; nil when
+// history does not lead from one to the other. A serial that the edition has had
+// more than once counts as the last time.
+func (s *Store) DeltaChain(ctx context.Context, edition int64, from, to zone.Serial) (chain []DeltaInfo, octets int64, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		chain, octets, err = t.deltaChain(ctx, edition, from, to)
+		return err
+	})
+	return chain, octets, err
+}
+
+func (t *tx) deltaChain(ctx context.Context, edition int64, from, to zone.Serial) ([]DeltaInfo, int64, error) {
+	var first, last int64
+	err := t.row(ctx, `SELECT COALESCE(max(version), 0) FROM deltas WHERE edition_id = ? AND to_serial = ?`, edition, int64(to)).Scan(&last)
+	if err == nil {
+		err = t.row(ctx, `SELECT COALESCE(max(version), 0) FROM deltas WHERE edition_id = ? AND from_serial = ? AND version <= ?`, edition, int64(from), last).Scan(&first)
+	}
+	if err != nil || first == 0 || last == 0 {
+		return nil, 0, err
+	}
+	var chain []DeltaInfo
+	var octets int64
+	err = t.each(ctx, func(rows *sqlx.Rows) error {
+		var d DeltaInfo
+		err := rows.Scan(&d.Version, &d.From, &d.To, &d.Octets)
+		chain = append(chain, d)
+		octets += d.Octets
+		return err
+	}, `SELECT version, from_serial, to_serial, octets FROM deltas WHERE edition_id = ? AND version BETWEEN ? AND ? ORDER BY version`, edition, first, last)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i, d := range chain {
+		if d.Version != first+int64(i) || i > 0 && d.From != chain[i-1].To {
+			return nil, 0, nil // a version without a delta: purged, or a signed zone replaced whole
+		}
+	}
+	return chain, octets, nil
+}
+
+// Deltas is the unbroken chain of stored changes that leads from one serial of
+// an edition to another, oldest first; nil when history does not reach back that
+// far, or when the chain is larger than maxOctets as stored.
+func (s *Store) Deltas(ctx context.Context, edition int64, from, to zone.Serial, maxOctets int64) ([]zone.Delta, error) {
+	var out []zone.Delta
+	err := s.view(ctx, func(t *tx) error {
+		out = nil
+		chain, octets, err := t.deltaChain(ctx, edition, from, to)
+		if err != nil || len(chain) == 0 || octets > maxOctets {
+			return err
+		}
+		out = slices.Grow(out, len(chain))
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			var removed, added []byte
+			var version int64
+			if err := rows.Scan(&version, &removed, &added); err != nil {
+				return err
+			}
+			var d zone.Delta
+			if d.OldSOA, d.Removed, err = unpackSide(removed); err == nil {
+				d.NewSOA, d.Added, err = unpackSide(added)
+			}
+			if err != nil {
+				return fmt.Errorf("%w: delta to version %d of edition %d: %w", fleet.ErrCorrupt, version, edition, err)
+			}
+			out = append(out, d)
+			return nil
+		}, `SELECT version, removed, added FROM deltas WHERE edition_id = ? AND version BETWEEN ? AND ? ORDER BY version`,
+			edition, chain[0].Version, chain[len(chain)-1].Version)
+	})
+	return out, err
+}

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+// insertEvents writes events under their ids, at the present time; zoneIDs are
+// those of the zones that they are about, 0 for none.
+func (s *Store) insertEvents(ctx context.Context, t *tx, events []report.Event, zoneIDs []int64) error {
+	columns := []string{"id", "at", "actor", "command", "action", "zone_id", "zone", "server", "serial", "comment", "before", "result"}
+	var failed error
+	err := s.d.insert(ctx, t, "events", columns, func(yield func([]any) bool) {
+		for i, e := range events {
+			actor, err := json.Marshal(e.Actor)
+			if err != nil {
+				failed = err
+				return
+			}
+			row := []any{e.ID, millis(s.now()), string(actor), e.Command, e.Action, nil, nil, e.Server, nil, e.Comment, e.Before, e.Result}
+			if zoneIDs[i] != 0 {
+				row[5] = zoneIDs[i]
+			}
+			if e.Zone != "" {
+				row[6] = []byte(e.Zone.Key())
+			}
+			if e.Serial != nil {
+				row[8] = int64(*e.Serial)
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	})
+	return cmp.Or(failed, err)
+}
+
+// addEvent writes one event in a transaction.
+func (s *Store) addEvent(ctx context.Context, t *tx, e report.Event) error {
+	ids, err := s.d.ids(ctx, t, "events", 1)
+	if err != nil {
+		return fmt.Errorf("number event: %w", err)
+	}
+	e.ID = ids[0]
+	var id int64
+	if e.Zone != "" {
+		err := t.get(ctx, &id, `SELECT id FROM zones WHERE name = ? ORDER BY id DESC LIMIT 1`, []byte(e.Zone.Key()))
+		if err = none(err, nil); err != nil {
+			return err
+		}
+	}
+	if err := s.insertEvents(ctx, t, []report.Event{e}, []int64{id}); err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	return nil
+}
+
+// configEvent is the event of a change of pools, servers or keys.
+func configEvent(by fleet.By, action, server, before, result string) report.Event {
+	return report.Event{Actor: by.Actor, Command: by.Command, Action: cmp.Or(by.Action, action), Comment: by.Comment, Server: server, Before: before, Result: result}
+}
+
+// AddEvent appends to the log of changes. Its ID and time are the store's.
+func (s *Store) AddEvent(ctx context.Context, e report.Event) error {
+	return s.change(ctx, func(t *tx) error { return s.addEvent(ctx, t, e) })
+}
+
+// Events is what the filter selects, newest first.
+func (s *Store) Events(ctx context.Context, f fleet.EventFilter) ([]report.Event, error) {
+	q := `SELECT id, at, actor, command, action, zone, server, serial, comment, before, result FROM events WHERE 1 = 1`
+	var args []any
+	if f.ZoneID != 0 {
+		q += ` AND zone_id = ?`
+		args = append(args, f.ZoneID)
+	}
+	if f.Zone != "" {
+		q += ` AND zone = ?`
+		args = append(args, []byte(f.Zone.Key()))
+	}
+	if f.Server != "" {
+		q += ` AND server = ?`
+		args = append(args, f.Server)
+	}
+	if f.Before != 0 {
+		q += ` AND id < ?`
+		args = append(args, f.Before)
+	}
+	args = append(args, cmp.Or(f.Limit, 100))
+	out := []report.Event{}
+	err := s.view(ctx, func(t *tx) error {
+		out = out[:0]
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			var e report.Event
+			var at int64
+			var actor, key []byte
+			var serial sql.NullInt64
+			err := rows.Scan(&e.ID, &at, &actor, &e.Command, &e.Action, &key, &e.Server, &serial, &e.Comment, &e.Before, &e.Result)
+			if err != nil {
+				return err
+			}
+			if err := json.Unmarshal(actor, &e.Actor); err != nil {
+				return fmt.Errorf("%w: event %d: %w", fleet.ErrCorrupt, e.ID, err)
+			}
+			if key != nil {
+				if e.Zone, err = zone.Key(key).Name(); err != nil {
+					return fmt.Errorf("%w: event %d: %w", fleet.ErrCorrupt, e.ID, err)
+				}
+			}
+			e.At, e.Serial = fromMillis(at), serialPtr(serial)
+			out = append(out, e)
+			return nil
+		}, q+` ORDER BY id DESC LIMIT ?`, args...)
+	})
+	return out, err
+}
+
+func serialPtr(n sql.NullInt64) *zone.Serial {
+	if !n.Valid {
+		return nil
+	}
+	s := zone.Serial(n.Int64)
+	return &s
+}

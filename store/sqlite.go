@@ -1,0 +1,259 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"dnsctl/report"
+)
+
+const (
+	// sqliteReaders bounds the read connections: streams that are open at once.
+	sqliteReaders = 16
+	// sqliteParams is how many parameters one INSERT carries: measured, more make it
+	// slower.
+	sqliteParams = 350
+	// sqlitePoll is how often we look whether another process has committed.
+	sqlitePoll = 10 * time.Millisecond
+)
+
+// lite is the dialect of SQLite.
+type lite struct {
+	turnstile *turnstile // nil when read only
+}
+
+var _ dialect = (*lite)(nil)
+
+// openSQLite opens the database file; with o.Create it makes an empty one where
+// there is none.
+func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
+	d := &lite{}
+	s.d = d
+	_, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && o.Create && !o.ReadOnly:
+		if err := createFile(path); err != nil {
+			return report.Fail(report.ExitStore, fmt.Errorf("make store: %w", err), "name another place with --store sqlite:PATH")
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		return report.Fail(report.ExitStore, fmt.Errorf("there is no store at %s", path), "make it with: dnsctl db init --store sqlite:"+path)
+	case err != nil:
+		return report.Fail(report.ExitStore, fmt.Errorf("open store: %w", err), "")
+	}
+	common := []string{"busy_timeout(10000)", "foreign_keys(1)"}
+	mode := "rw"
+	if o.ReadOnly {
+		mode = "ro"
+	} else if err := s.openWriter(ctx, d, path, common); err != nil {
+		return err
+	}
+	s.read, err = sqlx.Open("sqlite", sqliteDSN(path, mode, "deferred", append(common, "query_only(1)", "cache_size(-16384)")))
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	s.read.SetMaxOpenConns(sqliteReaders)
+	s.read.SetMaxIdleConns(sqliteReaders)
+	if err := s.read.PingContext(ctx); err != nil {
+		return s.explain(ctx, err)
+	}
+	return nil
+}
+
+func (s *Store) openWriter(ctx context.Context, d *lite, path string, common []string) (err error) {
+	if d.turnstile, err = newTurnstile(path); err != nil {
+		return report.Hint(fmt.Errorf("open store %s for writing: %w", path, err), "the folder and the files beside the database must be writable for this user")
+	}
+	s.write, err = sqlx.Open("sqlite", sqliteDSN(path, "rw", "immediate",
+		append(common, "synchronous(FULL)", "wal_autocheckpoint(4000)", "cache_size(-65536)")))
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	s.write.SetMaxOpenConns(1)
+	var mode string
+	if err := s.write.GetContext(ctx, &mode, "PRAGMA journal_mode"); err != nil {
+		return s.explain(ctx, err)
+	}
+	if mode == "wal" {
+		return nil
+	}
+	leave, err := d.turnstile.enter(ctx)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	defer leave()
+	if _, err := s.write.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
+		return s.explain(ctx, err)
+	}
+	return nil
+}
+
+// createFile makes an empty file that only its owner can read; SQLite gives its
+// other files the same mode. Losing a race for it is no error.
+func createFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func sqliteDSN(path, mode, txlock string, pragmas []string) string {
+	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {mode}, "_txlock": {txlock}, "_pragma": pragmas}.Encode()}
+	return u.String()
+}
+
+func (*lite) name() string       { return "sqlite" }
+func (*lite) bind() int          { return sqlx.QUESTION }
+func (*lite) forUpdate() string  { return "" } // there is one writer
+func (*lite) forShare() string   { return "" }
+func (*lite) skipLocked() string { return "" }
+
+func (d *lite) begin(ctx context.Context) (func(), error) { return d.turnstile.enter(ctx) }
+
+func (d *lite) close() error {
+	if d.turnstile == nil {
+		return nil
+	}
+	return d.turnstile.close()
+}
+
+func (*lite) hasTable(ctx context.Context, t *tx, table string) (bool, error) {
+	var n int
+	err := t.get(ctx, &n, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table)
+	return n > 0, err
+}
+
+func (*lite) ids(ctx context.Context, t *tx, table string, n int) ([]int64, error) {
+	var last int64
+	if err := t.get(ctx, &last, `SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = ?), 0)`, table); err != nil {
+		return nil, err
+	}
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = last + 1 + int64(i)
+	}
+	return out, nil
+}
+
+func (*lite) insert(ctx context.Context, t *tx, table string, columns []string, rows iter.Seq[[]any]) error {
+	n := max(1, sqliteParams/len(columns))
+	full, err := t.PreparexContext(ctx, insertSQL(table, columns, n))
+	if err != nil {
+		return err
+	}
+	defer full.Close()
+	args := make([]any, 0, n*len(columns))
+	for row := range rows {
+		if args = append(args, row...); len(args) == cap(args) {
+			if _, err := full.ExecContext(ctx, args...); err != nil {
+				return err
+			}
+			args = args[:0]
+		}
+	}
+	if len(args) > 0 {
+		_, err = t.ExecContext(ctx, insertSQL(table, columns, len(args)/len(columns)), args...)
+	}
+	return err
+}
+
+// now: all writers are on one machine, whose clock they share.
+func (*lite) now(context.Context, *tx) (time.Time, bool, error) { return time.Time{}, false, nil }
+
+// notify is not needed: readers watch the database file.
+func (*lite) notify(context.Context, *tx) error { return nil }
+
+// watch polls the counter that SQLite changes with every commit of another
+// connection. It belongs to one connection, which is kept for this.
+func (*lite) watch(ctx context.Context, s *Store, changed func()) {
+	tick := time.NewTicker(sqlitePoll)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		err := pollVersion(ctx, s, tick, changed)
+		if ctx.Err() == nil {
+			s.log.Warn("watching the store for commits was interrupted", "err", err)
+			changed()
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+func pollVersion(ctx context.Context, s *Store, tick *time.Ticker, changed func()) error {
+	conn, err := s.read.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for last := int64(-1); ; {
+		var v int64
+		if err := conn.GetContext(ctx, &v, "PRAGMA data_version"); err != nil {
+			return err
+		}
+		if v != last {
+			last = v
+			changed()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func (*lite) size(ctx context.Context, t *tx) (int64, error) {
+	var pages, size int64
+	if err := t.get(ctx, &pages, "PRAGMA page_count"); err != nil {
+		return 0, err
+	}
+	err := t.get(ctx, &size, "PRAGMA page_size")
+	return pages * size, err
+}
+
+func (*lite) explain(err error, place string) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	hint := ""
+	exit := report.ExitFailed
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		hint = "the disk, or this user's quota, is full: make room, then run it again; nothing was changed"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
+		hint = "the database, its folder and the files beside it must be writable for this user; nothing was changed"
+	case sqlite3.SQLITE_CANTOPEN:
+		hint = "the file, its folder and the files beside it must be readable and writable for this user"
+	case sqlite3.SQLITE_IOERR:
+		hint = "the disk under the store fails or is full, or its files are gone: look at the system's log; nothing was changed"
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		hint = "another program, which is not dnsctl, holds the database locked: end it, then run this again"
+	case sqlite3.SQLITE_NOTADB:
+		exit, hint = report.ExitStore, "this is not an SQLite database: is it the right path?"
+	case sqlite3.SQLITE_CORRUPT:
+		hint = "the database is damaged: keep the file, and restore a backup"
+	default:
+		return fmt.Errorf("store %s: %w", place, err)
+	}
+	return report.Fail(exit, fmt.Errorf("store %s: %w", place, err), hint)
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+const (
+	// stagedFor is how long staged content is kept that nobody renews.
+	stagedFor = 15 * time.Minute
+	// turnTime is about how long one transaction of bulk work may take, so that
+	// other writers get in between.
+	turnTime = 80 * time.Millisecond
+	// sweepRows is how many RRsets one step of a sweep deletes.
+	sweepRows = 10000
+)
+
+// Stage writes content ahead in short transactions, for a Commit that switches
+// to it. No reader sees it before. It expires unless it is committed in time,
+// and is then removed by Sweep. On an error nothing is left that Sweep does not
+// remove. Stage sweeps what others have left, first.
+func (s *Store) Stage(ctx context.Context, content *zone.Snapshot) (fleet.StagedContent, error) {
+	out := fleet.StagedContent{SOA: content.SOASet(), RRsets: content.RRsets(), Records: content.Records(), Octets: content.Octets()}
+	if err := s.Sweep(ctx); err != nil {
+		return fleet.StagedContent{}, err
+	}
+	err := s.change(ctx, func(t *tx) error {
+		ids, err := s.newContents(ctx, t, "staged", 1)
+		if err == nil {
+			out.ID = ids[0]
+		}
+		return err
+	})
+	if err != nil {
+		return fleet.StagedContent{}, fmt.Errorf("stage zone %q: %w", content.Apex(), err)
+	}
+	next, stop := iter.Pull2(content.From(""))
+	defer stop()
+	key, set, more := next()
+	for more {
+		// Once only: the rows are pulled, so this cannot be run again.
+		err := s.changeOnce(ctx, func(t *tx) error {
+			start := time.Now()
+			n, err := t.exec(ctx, `UPDATE contents SET expires_at = ? WHERE id = ? AND state = 'staged'`, millis(s.now().Add(stagedFor)), out.ID)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return fleet.ErrStagedGone
+			}
+			batch := func(yield func(zone.Key, zone.RRset) bool) {
+				for i := 1; more; i++ {
+					ok := yield(key, set)
+					key, set, more = next()
+					if !ok || i%256 == 0 && time.Since(start) > turnTime {
+						return
+					}
+				}
+			}
+			return s.d.insert(ctx, t, "rrsets", rrsetColumns, rrsetRows(out.ID, batch))
+		})
+		if err != nil {
+			return fleet.StagedContent{}, errors.Join(fmt.Errorf("stage zone %q: %w", content.Apex(), err), s.Unstage(context.WithoutCancel(ctx), out))
+		}
+	}
+	return out, nil
+}
+
+// Unstage gives up staged content; Sweep removes it.
+func (s *Store) Unstage(ctx context.Context, c fleet.StagedContent) error {
+	return s.change(ctx, func(t *tx) error {
+		_, err := t.exec(ctx, `UPDATE contents SET state = 'dead' WHERE id = ? AND state = 'staged'`, c.ID)
+		return err
+	})
+}
+
+// newContents makes rows for n contents and returns their ids.
+func (s *Store) newContents(ctx context.Context, t *tx, state string, n int) ([]int64, error) {
+	ids, err := s.d.ids(ctx, t, "contents", n)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	return ids, s.d.insert(ctx, t, "contents", []string{"id", "state", "expires_at", "created_at"}, func(yield func([]any) bool) {
+		for _, id := range ids {
+			if !yield([]any{id, state, millis(now.Add(stagedFor)), millis(now)}) {
+				return
+			}
+		}
+	})
+}
+
+// Sweep removes content that is dead, or staged and expired, in short
+// transactions. It may be run at any time, by several at once.
+func (s *Store) Sweep(ctx context.Context) error {
+	for {
+		var ids []int64
+		err := s.view(ctx, func(t *tx) error {
+			ids = nil
+			return t.all(ctx, &ids, `SELECT id FROM contents WHERE state = 'dead' OR state = 'staged' AND expires_at < ? LIMIT 100`, millis(s.now()))
+		})
+		if err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		for _, id := range ids {
+			for more := true; more; {
+				if more, err = s.sweepStep(ctx, id); err != nil {
+					return fmt.Errorf("sweep: %w", err)
+				}
+			}
+		}
+	}
+}
+
+// sweepStep deletes some RRsets of a content that nobody uses, and at last the
+// content. more says that there is more to do.
+func (s *Store) sweepStep(ctx context.Context, id int64) (more bool, err error) {
+	err = s.change(ctx, func(t *tx) error {
+		// From here on it cannot be committed any more.
+		n, err := t.exec(ctx, `UPDATE contents SET state = 'dead' WHERE id = ? AND (state = 'dead' OR state = 'staged' AND expires_at < ?)`, id, millis(s.now()))
+		if err != nil || n == 0 {
+			more = false
+			return err
+		}
+		for start := time.Now(); time.Since(start) < turnTime; {
+			var last []byte
+			err := t.get(ctx, &last, `SELECT owner FROM rrsets WHERE content_id = ? ORDER BY owner LIMIT 1 OFFSET ?`, id, sweepRows)
+			if err = none(err, errLastRows); errors.Is(err, errLastRows) {
+				more = false
+				if _, err = t.exec(ctx, `DELETE FROM rrsets WHERE content_id = ?`, id); err == nil {
+					_, err = t.exec(ctx, `DELETE FROM contents WHERE id = ?`, id)
+				}
+				return err
+			}
+			if err != nil {
+				return err
+			}
+			more = true
+			if _, err := t.exec(ctx, `DELETE FROM rrsets WHERE content_id = ? AND owner <= ?`, id, last); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return more, err
+}
+
+var errLastRows = errors.New("these are the last rows")

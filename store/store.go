@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"dnsctl/fleet"
+)
+
+// Options say how a store is opened.
+type Options struct {
+	// Create makes and initialises an SQLite store that is not there. Without it
+	// that is an error, so that a mistyped path never becomes an empty store.
+	Create bool
+	// Recipient is whom a new store's secrets are sealed to; it is asked for only
+	// when a store is initialised by Create.
+	Recipient func(ctx context.Context) (string, error)
+	// ReadOnly opens for reading; every write fails.
+	ReadOnly bool
+	// AnySchema opens a store that is not initialised or needs a migration, for
+	// Init, Migrate and Status.
+	AnySchema bool
+	Clock     func() time.Time // nil: time.Now, and PostgreSQL's clock for leases
+	Logger    *slog.Logger     // nil: nothing is logged
+}
+
+// Store is an open store.
+type Store struct {
+	d        dialect
+	write    *sqlx.DB // one connection on SQLite; the same as read on PostgreSQL; nil when ReadOnly
+	read     *sqlx.DB
+	place    string // for messages; carries no password
+	readOnly bool
+	clock    func() time.Time
+	injected bool // clock is the caller's
+	log      *slog.Logger
+	wake     *waker
+}
+
+// Open opens the store that a URL names: sqlite:PATH or postgres://... . On
+// PostgreSQL, sslmode is "require" unless the URL has one, and "disable" over a
+// Unix socket or loopback.
+//
+// The errors carry report.ExitStore when the store is absent, not initialised,
+// needs a migration, or is newer than this program.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{clock: o.Clock, injected: o.Clock != nil, log: o.Logger, readOnly: o.ReadOnly}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	loc, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	s.place = loc.place
+	s.wake = newWaker(s)
+	if loc.path != "" {
+		err = s.openSQLite(ctx, loc.path, o)
+	} else {
+		err = s.openPostgres(ctx, loc.dsn)
+	}
+	if err == nil && o.Create && loc.path != "" {
+		err = s.initNew(ctx, o)
+	}
+	if err == nil && !o.AnySchema {
+		err = s.checkSchema(ctx)
+	}
+	if err != nil {
+		_ = s.Close() // err says more
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the store's goroutines and connections.
+func (s *Store) Close() error {
+	s.wake.stop()
+	var errs []error
+	if s.write != nil && s.write != s.read {
+		errs = append(errs, s.write.Close())
+	}
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.d != nil {
+		errs = append(errs, s.d.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Place names the store in messages; it carries no password.
+func (s *Store) Place() string { return s.place }
+
+// Kind is "sqlite" or "postgres".
+func (s *Store) Kind() string { return s.d.name() }
+
+func (s *Store) now() time.Time { return s.clock() }
+
+// Identity says which store this is, and in which epoch.
+func (s *Store) Identity(ctx context.Context) (fleet.Identity, error) {
+	var id fleet.Identity
+	err := s.view(ctx, func(t *tx) error {
+		return t.row(ctx, `SELECT store_id, epoch FROM store`).Scan(&id.Store, &id.Epoch)
+	})
+	if err != nil {
+		return fleet.Identity{}, fmt.Errorf("read the store's identity: %w", err)
+	}
+	return id, nil
+}
+
+// Recipient is whom the store's secrets are sealed to.
+func (s *Store) Recipient(ctx context.Context) (string, error) {
+	var r string
+	err := s.view(ctx, func(t *tx) error {
+		return t.row(ctx, `SELECT recipient FROM store`).Scan(&r)
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the store's recipient: %w", err)
+	}
+	return r, nil
+}
+
+// none turns sql.ErrNoRows into another error.
+func none(err, instead error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return instead
+	}
+	return err
+}

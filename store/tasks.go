@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+const selectTasks = `SELECT s.name, t.zone, t.want, t.incarnation, t.serial, t.attempts, t.created_at, t.next_at, t.last_error
+	FROM tasks t JOIN servers s ON s.id = t.server_id`
+
+func scanTask(rows *sqlx.Rows) (report.Task, error) {
+	var k report.Task
+	var key []byte
+	var since, next int64
+	err := rows.Scan(&k.Server, &key, &k.Want, &k.Incarnation, &k.Serial, &k.Attempts, &since, &next, &k.LastError)
+	if err != nil {
+		return k, err
+	}
+	k.Since, k.NextTry = fromMillis(since), fromMillis(next)
+	if k.Zone, err = zone.Key(key).Name(); err != nil {
+		return k, fmt.Errorf("%w: task of server %s: %w", fleet.ErrCorrupt, k.Server, err)
+	}
+	return k, nil
+}
+
+// PutTasks notes zones that are not proven converged on their servers: a row per
+// server and zone. One that wants the same as the row that is there leaves it as
+// it is, attempts and next try included; one that wants something else starts
+// anew. Tasks of servers that are not there any more are left out.
+func (s *Store) PutTasks(ctx context.Context, tasks []report.Task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	err := s.change(ctx, func(t *tx) error {
+		ids := make(map[string]int64)
+		err := t.each(ctx, func(rows *sqlx.Rows) error {
+			var id int64
+			var name string
+			err := rows.Scan(&id, &name)
+			ids[name] = id
+			return err
+		}, `SELECT id, name FROM servers ORDER BY id`+s.d.forShare())
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		for _, k := range tasks {
+			id, there := ids[k.Server]
+			if !there {
+				continue
+			}
+			next := k.NextTry
+			if next.IsZero() {
+				next = now
+			}
+			_, err := t.exec(ctx, `INSERT INTO tasks (server_id, zone, want, incarnation, serial, attempts, created_at, next_at) VALUES (?, ?, ?, ?, ?, 0, ?, ?)
+				ON CONFLICT (server_id, zone) DO UPDATE SET want = excluded.want, incarnation = excluded.incarnation, serial = excluded.serial,
+					attempts = 0, created_at = excluded.created_at, next_at = excluded.next_at, last_error = '', leased_by = '', lease_until = 0
+				WHERE tasks.want <> excluded.want OR tasks.incarnation <> excluded.incarnation OR tasks.serial <> excluded.serial`,
+				id, []byte(k.Zone.Key()), k.Want, k.Incarnation, int64(k.Serial), millis(now), millis(next))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write tasks: %w", err)
+	}
+	return nil
+}
+
+// Tasks is the tasks of a server ("" is all), by server and zone.
+func (s *Store) Tasks(ctx context.Context, server string) ([]report.Task, error) {
+	out := []report.Task{}
+	err := s.view(ctx, func(t *tx) error {
+		out = out[:0]
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			k, err := scanTask(rows)
+			out = append(out, k)
+			return err
+		}, selectTasks+` WHERE ? = '' OR s.name = ? ORDER BY s.name, t.zone`, server, server)
+	})
+	return out, err
+}
+
+// DueTasks takes up to limit tasks of a server ("" is all) that are due and that
+// nobody has taken, oldest first, for holder and for a time.
+func (s *Store) DueTasks(ctx context.Context, server, holder string, limit int, ttl time.Duration) ([]report.Task, error) {
+	out := []report.Task{}
+	err := s.change(ctx, func(t *tx) error {
+		out = out[:0]
+		now := millis(s.now())
+		type due struct {
+			id  int64
+			key []byte
+		}
+		var list []due
+		err := t.each(ctx, func(rows *sqlx.Rows) error {
+			var d due
+			err := rows.Scan(&d.id, &d.key)
+			list = append(list, d)
+			return err
+		}, `SELECT server_id, zone FROM tasks WHERE next_at <= ? AND lease_until <= ? AND (? = '' OR server_id IN (SELECT id FROM servers WHERE name = ?))
+			ORDER BY next_at, server_id, zone LIMIT ?`+s.d.skipLocked(), now, now, server, server, limit)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if _, err := t.exec(ctx, `UPDATE tasks SET leased_by = ?, lease_until = ? WHERE server_id = ? AND zone = ?`, holder, now+ttl.Milliseconds(), d.id, d.key); err != nil {
+				return err
+			}
+			err := t.each(ctx, func(rows *sqlx.Rows) error {
+				k, err := scanTask(rows)
+				out = append(out, k)
+				return err
+			}, selectTasks+` WHERE t.server_id = ? AND t.zone = ?`, d.id, d.key)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take tasks: %w", err)
+	}
+	return out, nil
+}
+
+// NextDue is when the next task is due that nobody has taken; nil when there is
+// none.
+func (s *Store) NextDue(ctx context.Context) (*time.Time, error) {
+	var next sql.NullInt64
+	err := s.view(ctx, func(t *tx) error {
+		return t.get(ctx, &next, `SELECT min(CASE WHEN next_at > lease_until THEN next_at ELSE lease_until END) FROM tasks`)
+	})
+	return timePtr(next), err
+}
+
+// sameTask is the condition that a task's row still wants what the task wants.
+const sameTask = ` WHERE server_id = (SELECT id FROM servers WHERE name = ?) AND zone = ? AND want = ? AND incarnation = ? AND serial = ?`
+
+func sameArgs(k report.Task) []any {
+	return []any{k.Server, []byte(k.Zone.Key()), k.Want, k.Incarnation, int64(k.Serial)}
+}
+
+// DoneTask removes a task whose end the wire has proven, unless something else
+// is wanted by now; done says whether it was removed.
+func (s *Store) DoneTask(ctx context.Context, k report.Task) (done bool, err error) {
+	err = s.change(ctx, func(t *tx) error {
+		n, err := t.exec(ctx, `DELETE FROM tasks`+sameTask, sameArgs(k)...)
+		done = n > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("end task: %w", err)
+	}
+	return done, nil
+}
+
+// FailTask notes an attempt that failed and when to try again, unless something
+// else is wanted by now. It gives the task back.
+func (s *Store) FailTask(ctx context.Context, k report.Task, failure string, next time.Time) error {
+	return s.postpone(ctx, k, failure, next, 1)
+}
+
+// DeferTask gives a task back without an attempt: its server is not reachable,
+// or busy.
+func (s *Store) DeferTask(ctx context.Context, k report.Task, reason string, next time.Time) error {
+	return s.postpone(ctx, k, reason, next, 0)
+}
+
+func (s *Store) postpone(ctx context.Context, k report.Task, reason string, next time.Time, attempts int) error {
+	err := s.change(ctx, func(t *tx) error {
+		_, err := t.exec(ctx, `UPDATE tasks SET attempts = attempts + ?, last_error = ?, next_at = ?, leased_by = '', lease_until = 0`+sameTask,
+			append([]any{attempts, reason, millis(next)}, sameArgs(k)...)...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("postpone task: %w", err)
+	}
+	return nil
+}
+
+// RetryTasks makes tasks due now: those of a server ("" is all), of one zone or
+// of all (""). It returns how many.
+func (s *Store) RetryTasks(ctx context.Context, server string, name zone.Name) (n int64, err error) {
+	err = s.change(ctx, func(t *tx) error {
+		q := `UPDATE tasks SET next_at = ? WHERE (? = '' OR server_id IN (SELECT id FROM servers WHERE name = ?))`
+		args := []any{millis(s.now()), server, server}
+		if name != "" {
+			q += ` AND zone = ?`
+			args = append(args, []byte(name.Key()))
+		}
+		n, err = t.exec(ctx, q, args...)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("retry tasks: %w", err)
+	}
+	return n, nil
+}

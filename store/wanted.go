@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+// selectWanted yields a row per zone and pool that a server is in.
+const selectWanted = `SELECT z.name, z.name_case, z.kind, z.id, e.id, e.serial, e.soa, m.incarnation, m.pool_id, m.first_feed
+	FROM zones z
+	JOIN memberships m ON m.zone_id = z.id AND m.deleted_at IS NULL
+	JOIN server_pools p ON p.pool_id = m.pool_id AND p.left_at IS NULL
+	JOIN editions e ON e.zone_id = z.id
+	WHERE p.server_id = ? AND z.kind = 'zone' AND z.deleted_at IS NULL`
+
+// wantedMerger folds the rows of a zone, which follow each other, into one.
+type wantedMerger struct {
+	cur   fleet.Wanted
+	yield func(fleet.Wanted) error
+}
+
+func (w *wantedMerger) scan(rows *sqlx.Rows) error {
+	var key, spelled, soa sql.RawBytes
+	var v fleet.Wanted
+	var pool int64
+	err := rows.Scan(&key, &spelled, &v.Kind, &v.ZoneID, &v.Edition, &v.Serial, &soa, &v.Incarnation, &pool, &v.FirstFeed)
+	if err != nil {
+		return err
+	}
+	if v.ZoneID == w.cur.ZoneID {
+		w.cur.Pools = append(w.cur.Pools, pool)
+		return nil
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if v.Name, err = nameOf(key, spelled); err != nil {
+		return fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
+	}
+	set, err := unpackSOA(soa, v.Name)
+	if err != nil {
+		return err
+	}
+	v.SOA = set.Data.First()
+	v.Pools = []int64{pool}
+	w.cur = v
+	return nil
+}
+
+func (w *wantedMerger) flush() error {
+	if w.cur.ZoneID == 0 {
+		return nil
+	}
+	return w.yield(w.cur)
+}
+
+// Wanted yields the ordinary zones that a server should have, the union over its
+// pools, in canonical order, and returns the feed position that this is the
+// state of, all from one state of the database. Its marker is not among them.
+func (s *Store) Wanted(ctx context.Context, server int64, yield func(fleet.Wanted) error) (pos int64, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		if pos, err = t.head(ctx); err != nil {
+			return err
+		}
+		w := wantedMerger{yield: yield}
+		if err := t.each(ctx, w.scan, selectWanted+` ORDER BY z.name, m.pool_id`, server); err != nil {
+			return err
+		}
+		return w.flush()
+	})
+	return pos, err
+}
+
+// WantedOne reads one of the zones that a server should have; fleet.ErrNoZone
+// when it should not have it.
+func (s *Store) WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error) {
+	var out fleet.Wanted
+	err := s.view(ctx, func(t *tx) error {
+		out = fleet.Wanted{}
+		w := wantedMerger{yield: func(v fleet.Wanted) error {
+			out = v
+			return nil
+		}}
+		if err := t.each(ctx, w.scan, selectWanted+` AND z.name = ? ORDER BY m.pool_id`, server, []byte(name.Key())); err != nil {
+			return err
+		}
+		if err := w.flush(); err != nil {
+			return err
+		}
+		if out.ZoneID == 0 {
+			return fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// selectTombstones yields the zones that a server once should have had: those
+// whose membership in one of its pools ended, and those in pools that it left.
+// Names that it should have now are left out.
+const selectTombstones = `SELECT z.name, z.name_case, z.id, m.incarnation, COALESCE(m.last_serial, e.serial),
+		COALESCE(m.deleted_at, p.left_at) AS ended, CASE WHEN z.purged_at IS NULL THEN 1 ELSE 0 END
+	FROM server_pools p
+	JOIN memberships m ON m.pool_id = p.pool_id AND (m.deleted_at IS NOT NULL OR p.left_at IS NOT NULL)
+	JOIN zones z ON z.id = m.zone_id AND z.kind = 'zone'
+	JOIN editions e ON e.zone_id = z.id
+	WHERE p.server_id = ? AND NOT EXISTS (SELECT 1 FROM zones y
+		JOIN memberships n ON n.zone_id = y.id AND n.deleted_at IS NULL
+		JOIN server_pools q ON q.pool_id = n.pool_id AND q.server_id = p.server_id AND q.left_at IS NULL
+		WHERE y.name = z.name AND y.kind = 'zone' AND y.deleted_at IS NULL)`
+
+// Tombstones is the names of zones that a server once should have had and should
+// not have now, each with its last life there, in canonical order.
+func (s *Store) Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error) {
+	var out []fleet.Tombstone
+	err := s.view(ctx, func(t *tx) error {
+		out = nil
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			var v fleet.Tombstone
+			var key, spelled []byte
+			var ended int64
+			if err := rows.Scan(&key, &spelled, &v.ZoneID, &v.Incarnation, &v.LastSerial, &ended, &v.Kept); err != nil {
+				return err
+			}
+			var err error
+			if v.Name, err = nameOf(key, spelled); err != nil {
+				return fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
+			}
+			v.Deleted = fromMillis(ended)
+			if n := len(out); n == 0 || !out[n-1].Name.Equal(v.Name) { // the latest comes first
+				out = append(out, v)
+			}
+			return nil
+		}, selectTombstones+` ORDER BY z.name, ended DESC, m.id DESC`, server)
+	})
+	return out, err
+}
+
+// Tombstone is that of one name; fleet.ErrNotFound when there is none.
+func (s *Store) Tombstone(ctx context.Context, server int64, name zone.Name) (fleet.Tombstone, error) {
+	var v fleet.Tombstone
+	err := s.view(ctx, func(t *tx) error {
+		var key, spelled []byte
+		var ended int64
+		err := t.row(ctx, selectTombstones+` AND z.name = ? ORDER BY ended DESC, m.id DESC LIMIT 1`, server, []byte(name.Key())).
+			Scan(&key, &spelled, &v.ZoneID, &v.Incarnation, &v.LastSerial, &ended, &v.Kept)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("tombstone of zone %q: %w", name, fleet.ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+		v.Deleted = fromMillis(ended)
+		v.Name, err = nameOf(key, spelled)
+		return err
+	})
+	return v, err
+}
+
+// Memberships is every membership that zones of this name have had, oldest
+// first.
+func (s *Store) Memberships(ctx context.Context, name zone.Name) ([]fleet.Membership, error) {
+	out := []fleet.Membership{}
+	err := s.view(ctx, func(t *tx) error {
+		out = out[:0]
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			v := fleet.Membership{Zone: name}
+			var created int64
+			var deleted, last sql.NullInt64
+			err := rows.Scan(&v.ZoneID, &v.Pool, &v.Incarnation, &created, &deleted, &last)
+			v.Created, v.Deleted, v.LastSerial = fromMillis(created), timePtr(deleted), zone.Serial(last.Int64)
+			out = append(out, v)
+			return err
+		}, `SELECT m.zone_id, m.pool_name, m.incarnation, m.created_at, m.deleted_at, m.last_serial
+			FROM memberships m JOIN zones z ON z.id = m.zone_id WHERE z.name = ? ORDER BY m.id`, []byte(name.Key()))
+	})
+	return out, err
+}

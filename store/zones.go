@@ -1,0 +1,289 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+// sortRRsets brings RRsets into canonical order.
+func sortRRsets(sets []zone.RRset) {
+	slices.SortFunc(sets, func(a, b zone.RRset) int { return a.ID().Compare(b.ID()) })
+}
+
+// selectZones selects what zoneRow holds.
+const selectZones = `SELECT z.id, z.name, z.name_case, z.kind, z.serial_style, z.created_at, z.deleted_at, z.purged_at,
+	e.id AS edition, e.audience, e.signing, e.version, e.serial, e.soa, e.signed, e.rrsets, e.records, e.octets, e.changed_at,
+	COALESCE((SELECT string_agg(m.pool_name, ',') FROM memberships m WHERE m.zone_id = z.id AND m.deleted_at IS NULL), '') AS pools
+	FROM zones z JOIN editions e ON e.zone_id = z.id`
+
+type zoneRow struct {
+	ID          int64         `db:"id"`
+	Name        []byte        `db:"name"`
+	NameCase    []byte        `db:"name_case"`
+	Kind        string        `db:"kind"`
+	SerialStyle string        `db:"serial_style"`
+	CreatedAt   int64         `db:"created_at"`
+	DeletedAt   sql.NullInt64 `db:"deleted_at"`
+	PurgedAt    sql.NullInt64 `db:"purged_at"`
+	Edition     int64         `db:"edition"`
+	Audience    string        `db:"audience"`
+	Signing     string        `db:"signing"`
+	Version     int64         `db:"version"`
+	Serial      int64         `db:"serial"`
+	SOA         []byte        `db:"soa"`
+	Signed      int64         `db:"signed"`
+	RRsets      int           `db:"rrsets"`
+	Records     int           `db:"records"`
+	Octets      int           `db:"octets"`
+	ChangedAt   int64         `db:"changed_at"`
+	Pools       string        `db:"pools"`
+}
+
+func (r zoneRow) zone() (fleet.Zone, error) {
+	name, err := nameOf(r.Name, r.NameCase)
+	if err != nil {
+		return fleet.Zone{}, fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, r.ID, err)
+	}
+	soa, err := unpackSOA(r.SOA, name)
+	if err != nil {
+		return fleet.Zone{}, err
+	}
+	z := fleet.Zone{ID: r.ID, Name: name, Kind: fleet.Kind(r.Kind), SerialStyle: zone.SerialStyle(r.SerialStyle),
+		Created: fromMillis(r.CreatedAt), Deleted: timePtr(r.DeletedAt), Purged: r.PurgedAt.Valid, Pools: []string{},
+		Edition: fleet.Edition{ID: r.Edition, ZoneID: r.ID, Audience: r.Audience, Signing: r.Signing, Version: r.Version,
+			Serial: zone.Serial(r.Serial), SOA: soa, Signed: r.Signed != 0, RRsets: r.RRsets, Records: r.Records, Octets: r.Octets,
+			Changed: fromMillis(r.ChangedAt)}}
+	if r.Pools != "" {
+		z.Pools = strings.Split(r.Pools, ",")
+		slices.Sort(z.Pools)
+	}
+	return z, nil
+}
+
+func unpackSOA(b []byte, name zone.Name) (zone.RRset, error) {
+	sets, err := zone.ParseWire(b)
+	if err == nil && (len(sets) != 1 || sets[0].Type != zone.TypeSOA) {
+		err = zone.ErrBadRecords
+	}
+	if err != nil {
+		return zone.RRset{}, fmt.Errorf("%w: SOA of zone %q: %w", fleet.ErrCorrupt, name, err)
+	}
+	return sets[0], nil
+}
+
+// Zone is the live zone of this name, else the one deleted last, whatever its
+// kind; fleet.ErrNoZone when there never was one.
+func (s *Store) Zone(ctx context.Context, name zone.Name) (fleet.Zone, error) {
+	var z fleet.Zone
+	err := s.view(ctx, func(t *tx) error {
+		var r zoneRow
+		err := t.get(ctx, &r, selectZones+` WHERE z.name = ? ORDER BY CASE WHEN z.deleted_at IS NULL THEN 0 ELSE 1 END, z.deleted_at DESC, z.id DESC LIMIT 1`, []byte(name.Key()))
+		if err != nil {
+			return none(err, fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone))
+		}
+		z, err = r.zone()
+		return err
+	})
+	return z, err
+}
+
+// Zones yields the zones that f selects, in canonical order of their names, all
+// from one state of the database.
+func (s *Store) Zones(ctx context.Context, f fleet.ZoneFilter, yield func(fleet.Zone) error) error {
+	match, err := glob(f.Glob)
+	if err != nil {
+		return err
+	}
+	state := "IS NULL"
+	if f.Deleted {
+		state = "IS NOT NULL"
+	}
+	q := selectZones + ` WHERE z.kind = ? AND z.deleted_at ` + state
+	args := []any{string(cmp.Or(f.Kind, fleet.Ordinary))}
+	if f.Pool != "" {
+		q += ` AND EXISTS (SELECT 1 FROM memberships p WHERE p.zone_id = z.id AND p.pool_name = ?`
+		args = append(args, f.Pool)
+		if f.Deleted { // the memberships that ended with the zone
+			q += ` AND p.deleted_at = z.deleted_at)`
+		} else {
+			q += ` AND p.deleted_at IS NULL)`
+		}
+	}
+	return s.view(ctx, func(t *tx) error {
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			var r zoneRow
+			if err := rows.StructScan(&r); err != nil {
+				return err
+			}
+			z, err := r.zone()
+			if err != nil || !match(z.Name) {
+				return err
+			}
+			return yield(z)
+		}, q+` ORDER BY z.name, z.id`, args...)
+	})
+}
+
+// glob makes a match of a pattern over lower-case names without their final dot;
+// * does not stop at dots.
+func glob(pattern string) (func(zone.Name) bool, error) {
+	if pattern == "" {
+		return func(zone.Name) bool { return true }, nil
+	}
+	plain := func(s string) string {
+		return strings.ReplaceAll(strings.TrimSuffix(strings.ToLower(s), "."), "/", "\x00")
+	}
+	pattern = plain(pattern)
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+	}
+	return func(n zone.Name) bool {
+		ok, _ := path.Match(pattern, plain(n.String())) // the pattern is well formed
+		return ok
+	}, nil
+}
+
+// Names is up to limit names of live ordinary zones that start with prefix, in
+// presentation form without regard to case, for completion and suggestions.
+func (s *Store) Names(ctx context.Context, prefix string, limit int) ([]zone.Name, error) {
+	var out []zone.Name
+	prefix = strings.ToLower(prefix)
+	err := s.view(ctx, func(t *tx) error {
+		out = nil
+		rows, err := t.QueryContext(ctx, t.sql(`SELECT name FROM zones WHERE deleted_at IS NULL AND kind = ? ORDER BY name`), string(fleet.Ordinary))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for len(out) < limit && rows.Next() {
+			var key []byte
+			if err := rows.Scan(&key); err != nil {
+				return err
+			}
+			if n, err := zone.Key(key).Name(); err == nil && strings.HasPrefix(n.String(), prefix) {
+				out = append(out, n)
+			}
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// LastSerial is the last serial that deleted zones of this name had, by RFC
+// 1982; nil when there is none.
+func (s *Store) LastSerial(ctx context.Context, name zone.Name) (*zone.Serial, error) {
+	var last *zone.Serial
+	err := s.view(ctx, func(t *tx) (err error) {
+		last, err = t.lastSerial(ctx, name.Key())
+		return err
+	})
+	return last, err
+}
+
+func (t *tx) lastSerial(ctx context.Context, name zone.Key) (*zone.Serial, error) {
+	var all []int64
+	err := t.all(ctx, &all, `SELECT e.serial FROM zones z JOIN editions e ON e.zone_id = z.id
+		WHERE z.name = ? AND z.deleted_at IS NOT NULL ORDER BY z.deleted_at, z.id`, []byte(name))
+	return latest(all), err
+}
+
+// latest is the greatest of serials that follow each other in time.
+func latest(all []int64) *zone.Serial {
+	var last *zone.Serial
+	for _, n := range all {
+		if s := zone.Serial(n); last == nil || s.Ahead(*last) {
+			last = &s
+		}
+	}
+	return last
+}
+
+// selectServed selects what scanServed reads.
+const selectServed = `SELECT z.id, z.name, z.name_case, z.kind, e.id, e.version, e.serial, e.soa,
+	COALESCE((SELECT string_agg(CAST(m.pool_id AS TEXT), ',') FROM memberships m WHERE m.zone_id = z.id AND m.deleted_at IS NULL), '')
+	FROM zones z JOIN editions e ON e.zone_id = z.id WHERE z.deleted_at IS NULL`
+
+func scanServed(rows *sqlx.Rows) (fleet.Served, error) {
+	var v fleet.Served
+	var key, spelled, soa sql.RawBytes
+	var pools sql.RawBytes
+	err := rows.Scan(&v.ZoneID, &key, &spelled, &v.Kind, &v.Edition, &v.Version, &v.Serial, &soa, &pools)
+	if err != nil {
+		return v, err
+	}
+	if v.Name, err = nameOf(key, spelled); err != nil {
+		return v, fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
+	}
+	if v.SOA, err = unpackSOA(soa, v.Name); err != nil {
+		return v, err
+	}
+	if v.Pools, err = idList(pools); err != nil {
+		return v, fmt.Errorf("%w: pools of zone %q: %w", fleet.ErrCorrupt, v.Name, err)
+	}
+	return v, nil
+}
+
+// idList reads ids with commas between them and sorts them.
+func idList(text []byte) ([]int64, error) {
+	out := make([]int64, 0, 1)
+	var n int64
+	for i, c := range text {
+		switch {
+		case c == ',':
+			out = append(out, n)
+			n = 0
+		case c >= '0' && c <= '9':
+			n = n*10 + int64(c-'0')
+		default:
+			return nil, fmt.Errorf("%q is not a list of ids (at %d)", text, i)
+		}
+	}
+	if len(text) > 0 {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// Index yields every live zone of every kind, in any order, and returns the feed
+// position that this is the state of, all from one state of the database.
+func (s *Store) Index(ctx context.Context, yield func(fleet.Served) error) (pos int64, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		if pos, err = t.head(ctx); err != nil {
+			return err
+		}
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			v, err := scanServed(rows)
+			if err != nil {
+				return err
+			}
+			return yield(v)
+		}, selectServed)
+	})
+	return pos, err
+}
+
+// Served is the present state of those of the zones that are live; the others
+// are left out.
+func (s *Store) Served(ctx context.Context, zoneIDs []int64) ([]fleet.Served, error) {
+	var out []fleet.Served
+	err := s.view(ctx, func(t *tx) error {
+		out = make([]fleet.Served, 0, len(zoneIDs))
+		return in(ctx, t, zoneIDs, func(rows *sqlx.Rows) error {
+			v, err := scanServed(rows)
+			out = append(out, v)
+			return err
+		}, selectServed+` AND z.id IN (?)`)
+	})
+	return out, err
+}
