@@ -28,18 +28,19 @@ type Store interface {
 	Feed(ctx context.Context, after int64, limit int) ([]fleet.FeedEntry, error)
 	Served(ctx context.Context, zoneIDs []int64) ([]fleet.Served, error)
 	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
-	// Cursor is a stored feed position; -1 when it was never set.
+	// Cursor is a stored feed position; 0 when it was never set.
 	Cursor(ctx context.Context, name string) (int64, error)
-	SetCursor(ctx context.Context, name string, pos int64) error
-	PutTasks(ctx context.Context, tasks []fleet.Task) error
-	DueTasks(ctx context.Context, server int64, now time.Time, limit int) ([]fleet.Task, error)
-	FailTask(ctx context.Context, t fleet.Task, reason string, next time.Time) error
-	DoneTask(ctx context.Context, server int64, name zone.Name, incarnation string, serial zone.Serial) error
+	SetCursor(ctx context.Context, name string, pos int64, held fleet.Lease) error
+	PutTasks(ctx context.Context, tasks []report.Task) error
+	DueTasks(ctx context.Context, server, holder string, limit int, ttl time.Duration) ([]report.Task, error)
+	FailTask(ctx context.Context, t report.Task, reason string, next time.Time) error
+	DeferTask(ctx context.Context, t report.Task, reason string, next time.Time) error
+	DoneTask(ctx context.Context, t report.Task) (bool, error)
 	// TaskLag is how many tasks a server has, and since when the oldest.
-	TaskLag(ctx context.Context, server int64) (n int, oldest time.Time, err error)
-	// Sight records foreign zones seen by a comparison and returns those that were
-	// first seen at or before since; what was not seen this time is forgotten.
-	Sight(ctx context.Context, server int64, names []zone.Name, now, since time.Time) ([]zone.Name, error)
+	TaskLag(ctx context.Context, server string) (n int, oldest time.Time, err error)
+	// Sight notes the foreign zones that a comparison has found and returns when
+	// each was first seen; what it did not find is forgotten.
+	Sight(ctx context.Context, server int64, names []zone.Name) (map[zone.Key]time.Time, error)
 	Sweep(ctx context.Context) error
 }
 
@@ -67,6 +68,7 @@ const (
 	sweepEvery   = 10 * time.Minute
 	taskBatch    = 100
 	taskEvery    = time.Second
+	taskLease    = 5 * time.Minute
 	blockedRetry = 2 * time.Second
 	proveFor     = 15 * time.Second
 )
@@ -74,17 +76,15 @@ const (
 // Run competes for leadership and leads while it has it, until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
 	for {
-		lease, err := k.Store.Acquire(ctx, leaderLease, k.Holder, leaderTTL)
-		if err == nil {
-			k.lead(ctx)
-			if ctx.Err() != nil {
-				err := k.Store.Release(context.WithoutCancel(ctx), lease)
-				if err != nil {
-					k.Log.Warn("release leadership", "err", err)
-				}
+		lease, held, err := k.Store.Lease(ctx, leaderLease, k.Holder, leaderTTL)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			k.Log.Warn("take leadership", "err", err)
+		case held:
+			k.lead(ctx, lease)
+			if err := k.Store.Release(context.WithoutCancel(ctx), lease); err != nil {
+				k.Log.Warn("release leadership", "err", err)
 			}
-		} else if !errors.Is(err, fleet.ErrLeaseLost) && ctx.Err() == nil {
-			k.Log.Warn("acquire leadership", "err", err)
 		}
 		if !pause(ctx, leaderRenew) {
 			return nil
@@ -93,19 +93,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // lead works until leadership is lost or ctx ends.
-func (k *Keeper) lead(ctx context.Context) {
+func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	k.Log.Info("leading", "holder", k.Holder)
 	k.Metrics.leader.Set(1)
 	defer k.Metrics.leader.Set(0)
-	l := &leader{Keeper: k, servers: make(map[int64]*member)}
+	l := &leader{Keeper: k, lease: lease, servers: make(map[int64]*member)}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer cancel()
 		renewed := k.Now()
 		for pause(ctx, leaderRenew) {
-			_, err := k.Store.Acquire(ctx, leaderLease, k.Holder, leaderTTL)
+			_, err := k.Store.Renew(ctx, lease, leaderTTL)
 			switch {
 			case err == nil:
 				renewed = k.Now()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dnsctl/fleet"
+	"dnsctl/report"
 	"dnsctl/sync/plan"
 	"dnsctl/zone"
 )
@@ -17,6 +18,7 @@ const cursorName = "keeper"
 // leader is one term of leadership.
 type leader struct {
 	*Keeper
+	lease   fleet.Lease
 	mu      sync.Mutex
 	servers map[int64]*member // guarded by mu
 	note    *Notifier
@@ -63,7 +65,7 @@ func (l *leader) run(ctx context.Context) {
 		more := next > pos
 		pos = next
 		if safe := l.open.safe(pos); safe > saved && (l.Now().Sub(saveAt) > time.Second || !more) {
-			if err := l.Store.SetCursor(ctx, cursorName, safe); err != nil && ctx.Err() == nil {
+			if err := l.Store.SetCursor(ctx, cursorName, safe, l.lease); err != nil && ctx.Err() == nil {
 				l.Log.Warn("store the cursor", "err", err)
 			} else {
 				saved, saveAt = safe, l.Now()
@@ -79,7 +81,7 @@ func (l *leader) run(ctx context.Context) {
 		}
 	}
 	if safe := l.open.safe(pos); safe > saved {
-		if err := l.Store.SetCursor(context.WithoutCancel(ctx), cursorName, safe); err != nil {
+		if err := l.Store.SetCursor(context.WithoutCancel(ctx), cursorName, safe, l.lease); err != nil {
 			l.Log.Warn("store the cursor", "err", err)
 		}
 	}
@@ -95,13 +97,13 @@ func (l *leader) start(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if pos >= 0 {
+	if pos > 0 {
 		return pos, nil
 	}
 	if pos, err = l.Store.Head(ctx); err != nil {
 		return 0, err
 	}
-	return pos, l.Store.SetCursor(ctx, cursorName, pos)
+	return pos, l.Store.SetCursor(ctx, cursorName, pos, l.lease)
 }
 
 // reload makes the members those of the store: new servers start, changed ones
@@ -250,7 +252,7 @@ func (l *leader) members(ctx context.Context, entries map[int64]fleet.FeedEntry)
 		members = append(members, m)
 	}
 	l.mu.Unlock()
-	var tasks []fleet.Task
+	var tasks []report.Task
 	for _, m := range members {
 		if blockedBy(m.server) != "" {
 			continue
@@ -260,11 +262,11 @@ func (l *leader) members(ctx context.Context, entries map[int64]fleet.FeedEntry)
 			if e.ZoneKind != fleet.Ordinary {
 				continue
 			}
-			t := fleet.Task{Server: m.server.ID, Zone: e.Zone, Want: fleet.Absent, Serial: e.Serial, Created: l.Now(), Next: l.Now()}
+			t := report.Task{Server: m.server.Name, Zone: e.Zone, Want: report.Absent, Serial: e.Serial, NextTry: l.Now()}
 			w, err := l.Store.WantedOne(ctx, m.server.ID, e.Zone)
 			switch {
 			case err == nil:
-				t.Want, t.Incarnation, t.Serial = fleet.Present, w.Incarnation, w.Serial
+				t.Want, t.Incarnation, t.Serial = report.Present, w.Incarnation, w.Serial
 			case !errors.Is(err, fleet.ErrNoZone):
 				return err
 			}
@@ -309,9 +311,9 @@ func (l *leader) proven(server int64, name zone.Name, serial zone.Serial, err er
 			l.Log.Warn("read a zone", "zone", name.String(), "err", werr)
 			return // stays outstanding: the cursor does not move past it
 		default:
-			t := fleet.Task{Server: server, Zone: name, Want: fleet.Present, Incarnation: w.Incarnation, Serial: w.Serial,
-				Created: l.Now(), Next: l.Now(), LastError: err.Error()}
-			if perr := l.Store.PutTasks(ctx, []fleet.Task{t}); perr != nil {
+			t := report.Task{Server: l.nameOf(server), Zone: name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial,
+				NextTry: l.Now()}
+			if perr := l.Store.PutTasks(ctx, []report.Task{t}); perr != nil {
 				l.Log.Warn("write a task", "zone", name.String(), "err", perr)
 				return
 			}
@@ -320,11 +322,21 @@ func (l *leader) proven(server int64, name zone.Name, serial zone.Serial, err er
 	l.open.drop(server, name, serial)
 	if err == nil {
 		if w, werr := l.Store.WantedOne(ctx, server, name); werr == nil && !w.Serial.Ahead(serial) {
-			if derr := l.Store.DoneTask(ctx, server, name, w.Incarnation, serial); derr != nil {
+			t := report.Task{Server: l.nameOf(server), Zone: name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial}
+			if _, derr := l.Store.DoneTask(ctx, t); derr != nil {
 				l.Log.Warn("settle a task", "zone", name.String(), "err", derr)
 			}
 		}
 	}
+}
+
+func (l *leader) nameOf(server int64) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m, ok := l.servers[server]; ok {
+		return m.server.Name
+	}
+	return ""
 }
 
 // outstanding is the changes that no server has been proven to have, nor a task

@@ -2,7 +2,6 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"dnsctl/fleet"
@@ -39,7 +38,7 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 		}
 		if blocked.code == "" {
 			busy, err := l.tasks(ctx, m, s)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, fleet.ErrLeaseLost) {
+			if err != nil && ctx.Err() == nil {
 				l.setBlocked(m, block{"unreachable", err.Error()})
 				continue
 			}
@@ -112,7 +111,7 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 
 // tasks carries out what is due on the server; true when there may be more.
 func (l *leader) tasks(ctx context.Context, m *member, s fleet.Server) (bool, error) {
-	due, err := l.Store.DueTasks(ctx, s.ID, l.Now(), taskBatch)
+	due, err := l.Store.DueTasks(ctx, s.Name, l.Holder, taskBatch, taskLease)
 	if err != nil {
 		return false, err
 	}
@@ -125,19 +124,24 @@ func (l *leader) tasks(ctx context.Context, m *member, s fleet.Server) (bool, er
 	err = apply.WithLock(ctx, l.Store, s.Name, l.Holder, func(ctx context.Context) error {
 		return l.work(ctx, m, s, due)
 	})
-	if err != nil && ctx.Err() == nil {
-		for _, t := range due {
-			if ferr := l.failTask(ctx, s, t, err.Error()); ferr != nil {
-				return false, ferr
-			}
+	if err == nil {
+		return len(due) == taskBatch, nil
+	}
+	// The server could not be worked on: that is no attempt at any of its zones.
+	for _, t := range due {
+		if derr := l.Store.DeferTask(context.WithoutCancel(ctx), t, err.Error(), l.Now().Add(blockedRetry)); derr != nil {
+			return false, derr
 		}
 	}
-	return err == nil && len(due) == taskBatch, err
+	if exit, _ := report.ExitOf(err); exit == report.ExitBusy {
+		return false, nil
+	}
+	return false, err
 }
 
 // measure sets how far the server is behind, as the tasks say.
 func (l *leader) measure(ctx context.Context, s fleet.Server) error {
-	n, oldest, err := l.Store.TaskLag(ctx, s.ID)
+	n, oldest, err := l.Store.TaskLag(ctx, s.Name)
 	if err != nil {
 		return err
 	}
@@ -151,7 +155,7 @@ func (l *leader) measure(ctx context.Context, s fleet.Server) error {
 }
 
 // work plans and applies the zones of some tasks.
-func (l *leader) work(ctx context.Context, m *member, s fleet.Server, due []fleet.Task) error {
+func (l *leader) work(ctx context.Context, m *member, s fleet.Server, due []report.Task) error {
 	ses, err := l.Fleet.Open(ctx, s)
 	if err != nil {
 		return err
@@ -177,8 +181,7 @@ func (l *leader) work(ctx context.Context, m *member, s fleet.Server, due []flee
 		it, there := items[t.Zone.Key()]
 		// Not wanted and not there: nothing was planned.
 		if !there || settledOutcome(it.Outcome, it.Class) || it.Class == report.Foreign {
-			incarnation, serial := t.Incarnation, t.Serial
-			if err := l.Store.DoneTask(ctx, t.Server, t.Zone, incarnation, serial); err != nil {
+			if _, err := l.Store.DoneTask(ctx, t); err != nil {
 				return err
 			}
 			l.Metrics.done.WithLabelValues(s.Name).Inc()
@@ -201,7 +204,7 @@ func onlyOurs(p *plan.Plan) {
 	}
 }
 
-func (l *leader) failTask(ctx context.Context, s fleet.Server, t fleet.Task, reason string) error {
+func (l *leader) failTask(ctx context.Context, s fleet.Server, t report.Task, reason string) error {
 	l.Metrics.failed.WithLabelValues(s.Name).Inc()
 	return l.Store.FailTask(ctx, t, reason, l.Now().Add(backoff(2*time.Second, 10*time.Minute, t.Attempts, t.Zone.String())))
 }
@@ -239,16 +242,12 @@ func (l *leader) compare(ctx context.Context, s fleet.Server) error {
 			}
 		}
 		now := l.Now()
-		twice, err := l.Store.Sight(ctx, s.ID, foreign, now, now.Add(-l.compareEvery(s)))
+		first, err := l.Store.Sight(ctx, s.ID, foreign)
 		if err != nil {
 			return err
 		}
-		seen := make(map[zone.Key]bool, len(twice))
-		for _, n := range twice {
-			seen[n.Key()] = true
-		}
 		for i := range p.Steps {
-			if st := &p.Steps[i]; st.Class == report.Foreign && st.Action == report.Delete && !seen[st.Zone.Key()] {
+			if st := &p.Steps[i]; st.Class == report.Foreign && st.Action == report.Delete && !twice(first, st.Zone, now.Add(-l.compareEvery(s))) {
 				st.Action, st.Outcome = report.None, ""
 			}
 		}
@@ -256,4 +255,10 @@ func (l *leader) compare(ctx context.Context, s fleet.Server) error {
 		l.Metrics.compared(s.Name, out)
 		return nil
 	})
+}
+
+// twice says whether a zone was seen by an earlier comparison, long enough ago.
+func twice(first map[zone.Key]time.Time, name zone.Name, before time.Time) bool {
+	at, seen := first[name.Key()]
+	return seen && !at.After(before)
 }

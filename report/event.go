@@ -31,6 +31,12 @@ type Event struct {
 	Result  string       `json:"result,omitempty"`
 }
 
+// What a task wants of a zone on a server.
+const (
+	Present = "present"
+	Absent  = "absent"
+)
+
 // Task is a zone on a server that has not been proven converged.
 type Task struct {
 	Server      string      `json:"server"`

@@ -208,3 +208,19 @@ func (s *Store) RetryTasks(ctx context.Context, server string, name zone.Name) (
 	}
 	return n, nil
 }
+
+// TaskLag is how many tasks a server has, and since when the oldest.
+func (s *Store) TaskLag(ctx context.Context, server string) (n int, oldest time.Time, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		var since sql.NullInt64
+		err := t.row(ctx, `SELECT count(*), min(t.created_at) FROM tasks t JOIN servers s ON s.id = t.server_id WHERE s.name = ?`, server).Scan(&n, &since)
+		if since.Valid {
+			oldest = fromMillis(since.Int64)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("count tasks: %w", err)
+	}
+	return n, oldest, nil
+}

@@ -30,11 +30,12 @@ type Store interface {
 	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
 	AddEvent(ctx context.Context, e report.Event) error
 	AddCopy(ctx context.Context, c report.Copy) (int64, error)
-	AddForeignDeletion(ctx context.Context, server int64, name zone.Name, at time.Time) error
+	AddForeignDeletion(ctx context.Context, server int64, name zone.Name) error
 	// SetMarker remembers which feed position a server's marker states, and with
 	// placed that it was seen on the server.
 	SetMarker(ctx context.Context, server, feed int64, placed bool) error
-	DoneTask(ctx context.Context, server int64, name zone.Name, incarnation string, serial zone.Serial) error
+	// DoneTask removes the task that wants just this, if there is one.
+	DoneTask(ctx context.Context, t report.Task) (bool, error)
 }
 
 // Applier holds what every run shares.
@@ -344,7 +345,7 @@ func (r *run) ask(ctx context.Context, open []*plan.Step, why map[*plan.Step]str
 		default:
 			st.Outcome = report.Done
 			st.Serial.Have = &p.Serial
-			if err := r.Store.DoneTask(ctx, r.s.Server.ID, st.Zone, st.Wanted.Incarnation, p.Serial); err != nil {
+			if _, err := r.Store.DoneTask(ctx, report.Task{Server: r.s.Server.Name, Zone: st.Zone, Want: report.Present, Incarnation: st.Wanted.Incarnation, Serial: st.Wanted.Serial}); err != nil {
 				r.Log.Error("settle task", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
 			}
 			return

@@ -84,18 +84,20 @@ func (r *run) delete(ctx context.Context, st *plan.Step) {
 	if st.Copy && !r.copy(ctx, st) {
 		return
 	}
+	// Counted before it is done: a deletion that the limit does not know of must
+	// not happen.
+	if st.Class == report.Foreign {
+		if err := r.Store.AddForeignDeletion(ctx, r.s.Server.ID, st.Zone); err != nil {
+			fail(st, fmt.Errorf("count the deletion: %w", err))
+			return
+		}
+	}
 	if err := r.s.Driver.Delete(ctx, st.Zone); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
 		fail(st, err)
 		return
 	}
 	// The event comes before the proof: what is recorded is that it was done.
 	r.event(ctx, st, "delete", z.Detail)
-	if st.Class == report.Foreign {
-		if err := r.Store.AddForeignDeletion(context.WithoutCancel(ctx), r.s.Server.ID, st.Zone, r.Now()); err != nil {
-			fail(st, fmt.Errorf("deleted, but not counted: %w", err))
-			return
-		}
-	}
 	if err := r.gone(ctx, st); err != nil {
 		fail(st, fmt.Errorf("deleted, but: %w", err))
 		return
@@ -120,7 +122,7 @@ func (r *run) settled(ctx context.Context, st *plan.Step) {
 	if st.Tomb == nil {
 		return
 	}
-	if err := r.Store.DoneTask(context.WithoutCancel(ctx), r.s.Server.ID, st.Zone, st.Tomb.Incarnation, st.Tomb.LastSerial); err != nil {
+	if _, err := r.Store.DoneTask(context.WithoutCancel(ctx), report.Task{Server: r.s.Server.Name, Zone: st.Zone, Want: report.Absent, Incarnation: st.Tomb.Incarnation, Serial: st.Tomb.LastSerial}); err != nil {
 		r.Log.Error("settle task", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
 	}
 }

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,9 +11,10 @@ import (
 
 // Locks is the leases of the store.
 type Locks interface {
-	// Acquire takes the lease or renews the holder's own; fleet.ErrLeaseLost when
-	// somebody else has it.
-	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (fleet.Lease, error)
+	// Lease takes the lease, or says with held false who has it.
+	Lease(ctx context.Context, name, holder string, ttl time.Duration) (l fleet.Lease, held bool, err error)
+	// Renew keeps it; fleet.ErrLeaseLost when somebody has taken it since.
+	Renew(ctx context.Context, l fleet.Lease, ttl time.Duration) (fleet.Lease, error)
 	Release(ctx context.Context, l fleet.Lease) error
 }
 
@@ -31,14 +31,16 @@ func WithLock(ctx context.Context, locks Locks, server, holder string, work func
 	var lease fleet.Lease
 	for waited := time.Duration(0); ; waited += askEvery {
 		var err error
-		if lease, err = locks.Acquire(ctx, name, holder, lockTTL); err == nil {
-			break
-		}
-		if !errors.Is(err, fleet.ErrLeaseLost) {
+		var held bool
+		lease, held, err = locks.Lease(ctx, name, holder, lockTTL)
+		if err != nil {
 			return fmt.Errorf("lock server %s: %w", server, err)
 		}
+		if held {
+			break
+		}
 		if waited >= lockWait {
-			return report.Fail(report.ExitBusy, fmt.Errorf("server %s: %w", server, err), "wait for it to end, or ask it what it does: dnsctl server show "+server)
+			return report.Fail(report.ExitBusy, fmt.Errorf("server %s is held by another dnsctl (%s)", server, lease.Holder), "wait for it to end, or ask it what it does: dnsctl server show "+server)
 		}
 		if err := pause(ctx, askEvery); err != nil {
 			return err
@@ -49,8 +51,8 @@ func WithLock(ctx context.Context, locks Locks, server, holder string, work func
 	go func() {
 		defer close(stopped)
 		for pause(ctx, lockTTL/3) == nil {
-			if _, err := locks.Acquire(ctx, name, holder, lockTTL); err != nil && ctx.Err() == nil {
-				cancel(fmt.Errorf("server %s: %w: %w", server, fleet.ErrLeaseLost, err))
+			if _, err := locks.Renew(ctx, lease, lockTTL); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("the lock of server %s: %w", server, err))
 			}
 		}
 	}()

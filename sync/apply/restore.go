@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -19,8 +18,8 @@ type CopyStore interface {
 	Copy(ctx context.Context, id int64) (report.Copy, error)
 	Server(ctx context.Context, name string) (fleet.Server, error)
 	// MarkRestored protects the zone on its server until ReleaseCopy.
-	MarkRestored(ctx context.Context, id int64, at time.Time) error
-	ReleaseCopy(ctx context.Context, id int64, at time.Time) error
+	MarkRestored(ctx context.Context, id int64) error
+	ReleaseCopy(ctx context.Context, id int64) error
 }
 
 // Restore brings a quarantined zone back to the server that it came from, with
@@ -91,7 +90,7 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 		return fmt.Errorf("put copy %d into the database: %w", c.ID, err)
 	}
 	// Protected before it is there, so that no comparison finds it foreign.
-	if err := store.MarkRestored(ctx, c.ID, a.Now()); err != nil {
+	if err := store.MarkRestored(ctx, c.ID); err != nil {
 		return errors.Join(err, a.Edit.DropRestored(context.WithoutCancel(ctx), c.Zone, o.Meta))
 	}
 	defer func() {
@@ -100,7 +99,7 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 			if derr := ses.Driver.Delete(ctx, c.Zone); derr != nil && !errors.Is(derr, nameserver.ErrNoZone) {
 				err = errors.Join(err, fmt.Errorf("take it off the server again: %w", derr))
 			}
-			err = errors.Join(err, store.ReleaseCopy(ctx, c.ID, a.Now()))
+			err = errors.Join(err, store.ReleaseCopy(ctx, c.ID))
 		}
 		err = errors.Join(err, a.Edit.DropRestored(ctx, c.Zone, o.Meta))
 	}()

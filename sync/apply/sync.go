@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"dnsctl/fleet"
@@ -107,7 +106,7 @@ func Failed(out report.Server, s fleet.Server, err error) report.Server {
 	}
 	out.Error = err.Error()
 	exit, hint := report.ExitOf(err)
-	out.Hint, out.Busy = hint, exit == report.ExitBusy || errors.Is(err, fleet.ErrLeaseLost)
+	out.Hint, out.Busy = hint, exit == report.ExitBusy
 	if out.Counts == nil {
 		out.Count()
 	}
