@@ -41,6 +41,7 @@ type member struct {
 func (l *leader) run(ctx context.Context) {
 	l.open.init()
 	l.note = NewNotifier(l.Notify, l.proven)
+	l.note.Metrics, l.note.Now = l.Metrics.notify, l.Now
 	var wg sync.WaitGroup
 	wg.Go(func() { l.note.Run(ctx) })
 	defer wg.Wait()
@@ -230,7 +231,7 @@ func (l *leader) changed(z fleet.Served, pos int64) {
 			continue // what it misses, it catches up with before it is back in service
 		}
 		if z.Kind == fleet.Ordinary {
-			l.open.add(m.server.ID, z.Name, pos)
+			l.open.add(m.server.ID, z.Name, z.Serial, pos)
 		}
 		if m.blocked.code == "" {
 			l.note.Add(m.server.ID, z.Name, z.Serial, z.SOA)
@@ -343,7 +344,12 @@ func (l *leader) nameOf(server int64) string {
 // stands for, by the feed position they came at.
 type outstanding struct {
 	mu  sync.Mutex
-	pos map[outKey]int64
+	out map[outKey]outChange
+}
+
+type outChange struct {
+	pos    int64       // of the first change that is not proven
+	serial zone.Serial // of the last one
 }
 
 type outKey struct {
@@ -351,22 +357,27 @@ type outKey struct {
 	zone   zone.Key
 }
 
-func (o *outstanding) init() { o.pos = make(map[outKey]int64) }
+func (o *outstanding) init() { o.out = make(map[outKey]outChange) }
 
 // add keeps the earliest position of a (server, zone).
-func (o *outstanding) add(server int64, name zone.Name, pos int64) {
+func (o *outstanding) add(server int64, name zone.Name, serial zone.Serial, pos int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	k := outKey{server, name.Key()}
-	if _, have := o.pos[k]; !have {
-		o.pos[k] = pos
+	if c, have := o.out[k]; have {
+		pos = c.pos
 	}
+	o.out[k] = outChange{pos, serial}
 }
 
-func (o *outstanding) drop(server int64, name zone.Name, _ zone.Serial) {
+// drop forgets a (server, zone) unless it has changed past the serial since.
+func (o *outstanding) drop(server int64, name zone.Name, serial zone.Serial) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.pos, outKey{server, name.Key()})
+	k := outKey{server, name.Key()}
+	if !o.out[k].serial.Ahead(serial) {
+		delete(o.out, k)
+	}
 }
 
 // safe is the greatest position up to pos that nothing outstanding is at or
@@ -374,8 +385,8 @@ func (o *outstanding) drop(server int64, name zone.Name, _ zone.Serial) {
 func (o *outstanding) safe(pos int64) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, p := range o.pos {
-		pos = min(pos, p-1)
+	for _, c := range o.out {
+		pos = min(pos, c.pos-1)
 	}
 	return pos
 }

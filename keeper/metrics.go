@@ -15,11 +15,13 @@ type Metrics struct {
 	blocked *prometheus.GaugeVec
 	zones   *prometheus.GaugeVec
 	lag     *prometheus.GaugeVec
+	notify  *NotifyMetrics
 }
 
 // NewMetrics registers the keeper's metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		notify: NewNotifyMetrics(reg),
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{Name: "dnsctl_leader", Help: "1 while this process leads."}),
 		tasks: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_tasks", Help: "Zones of a server that are not proven converged."},
 			[]string{"server"}),
