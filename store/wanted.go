@@ -18,7 +18,8 @@ const selectWanted = `SELECT z.name, z.name_case, z.kind, z.id, e.id, e.serial, 
 	JOIN memberships m ON m.zone_id = z.id AND m.deleted_at IS NULL
 	JOIN server_pools p ON p.pool_id = m.pool_id AND p.left_at IS NULL
 	JOIN editions e ON e.zone_id = z.id
-	WHERE p.server_id = ? AND z.kind = 'zone' AND z.deleted_at IS NULL`
+	WHERE p.server_id = ? AND z.deleted_at IS NULL AND (z.kind = 'zone' OR z.kind = 'marker'
+		AND EXISTS (SELECT 1 FROM markers k WHERE k.server_id = p.server_id AND k.name = z.name))`
 
 // wantedMerger folds the rows of a zone, which follow each other, into one.
 type wantedMerger struct {
@@ -61,9 +62,9 @@ func (w *wantedMerger) flush() error {
 	return w.yield(w.cur)
 }
 
-// Wanted yields the ordinary zones that a server should have, the union over its
-// pools, in canonical order, and returns the feed position that this is the
-// state of, all from one state of the database. Its marker is not among them.
+// Wanted yields the zones that a server should have, the union over its pools
+// and its own marker once that is written, in canonical order, and returns the
+// feed position that this is the state of, all from one state of the database.
 func (s *Store) Wanted(ctx context.Context, server int64, yield func(fleet.Wanted) error) (pos int64, err error) {
 	err = s.view(ctx, func(t *tx) error {
 		if pos, err = t.head(ctx); err != nil {
