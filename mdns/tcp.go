@@ -105,7 +105,9 @@ type tcpConn struct {
 	in   *bufio.Reader
 	buf  []byte // of the query
 	out  []byte // answers not written yet
-	sent int64
+	sent int64  // octets written
+
+	transferred bool // the present query was answered by a transfer
 }
 
 // serveTCP accepts connections until the listener is closed. Connections outlive
@@ -230,12 +232,13 @@ func (c *tcpConn) whole() bool {
 // serve answers one query.
 func (c *tcpConn) serve(ctx context.Context, msg []byte) error {
 	begin := c.open()
+	c.transferred = false
 	out, err := c.r.handle(ctx, msg, c.out, c.peer, c.transfer)
-	if err != nil {
+	if err != nil || c.transferred {
 		return err
 	}
-	if len(out) < begin+wire.LengthPrefix || len(out) == len(c.out) && len(out) == begin+wire.LengthPrefix {
-		c.out = c.out[:min(begin, len(c.out))] // no answer, or a transfer that has sent its own
+	if len(out) == begin+wire.LengthPrefix { // no answer
+		c.out = c.out[:begin]
 		return nil
 	}
 	c.out = out

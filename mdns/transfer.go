@@ -45,6 +45,7 @@ func (r *request) transfer(ctx context.Context, out []byte, start transferStarte
 // transfer streams a zone or its changes to the client. The length prefix of the
 // first message has been opened.
 func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
+	c.transferred = true
 	begin := len(c.out) - wire.LengthPrefix
 	t := &stream{c: c, r: r, begin: begin}
 	kind := "axfr"
