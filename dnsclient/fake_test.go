@@ -65,7 +65,7 @@ func fakeUDPAt(t *testing.T, addr string, handle func(q []byte) [][]byte) netip.
 
 // fakeTCP hands the first request of each connection to handle and closes the
 // connection after it, or when the test ends.
-func fakeTCP(t *testing.T, handle func(conn net.Conn, q []byte)) netip.AddrPort {
+func fakeTCP(t testing.TB, handle func(conn net.Conn, q []byte)) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

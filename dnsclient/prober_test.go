@@ -17,9 +17,21 @@ import (
 	"dnsctl/zone"
 )
 
+// prober is impatient, for fake servers that do not answer.
 func prober(t testing.TB) *Prober {
 	t.Helper()
-	p, err := NewProber(ProberOptions{Timeout: 30 * time.Millisecond, Tries: 2})
+	return proberWith(t, ProberOptions{Timeout: 30 * time.Millisecond, Tries: 2})
+}
+
+// patient is for real servers on a busy machine.
+func patient(t testing.TB) *Prober {
+	t.Helper()
+	return proberWith(t, ProberOptions{Timeout: 2 * time.Second})
+}
+
+func proberWith(t testing.TB, o ProberOptions) *Prober {
+	t.Helper()
+	p, err := NewProber(o)
 	if err != nil {
 		t.Fatal(err)
 	}
