@@ -6,70 +6,67 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"filippo.io/age"
 )
 
-// AgeOptions say where the identity is that opens secrets. One of File and
-// Command is used, Command first.
-type AgeOptions struct {
-	File    string // an age identity file, as age-keygen writes it; readable by its owner and group only
-	Command string // a program and its arguments, separated by spaces, that prints such a file
-}
+// ErrWrongIdentity means that an identity is at hand, but not the one of the
+// store's recipient.
+var ErrWrongIdentity = errors.New("the identity is not that of the store's recipient")
 
-// Age seals with age (age-encryption.org/v1). Sealing needs the recipient only;
-// the identity is read when something is opened for the first time.
+// Age seals for an X25519 recipient of age (age-encryption.org/v1). It is safe
+// for concurrent use.
 type Age struct {
-	recipient age.Recipient
-	opts      AgeOptions
+	recipient string
+	source    Identity
 
-	mu         sync.Mutex
-	identities []age.Identity // nil until they were read
+	mu       sync.Mutex // guards identity
+	identity *age.X25519Identity
 }
 
 var _ Sealer = (*Age)(nil)
 
-// NewAge makes a sealer for a recipient ("age1...").
-func NewAge(recipient string, o AgeOptions) (*Age, error) {
-	all, err := age.ParseRecipients(strings.NewReader(recipient))
-	if err != nil || len(all) != 1 {
-		return nil, fmt.Errorf("recipient %q of sealed secrets is not one age recipient", recipient)
-	}
-	return &Age{recipient: all[0], opts: o}, nil
+// NewAge seals for a recipient ("age1...") and opens with the identity from
+// source, which is read when it is first needed.
+func NewAge(recipient string, source Identity) *Age {
+	return &Age{recipient: recipient, source: source}
 }
 
-// Seal implements Sealer.
+// Recipient is whom is sealed to.
+func (a *Age) Recipient() string { return a.recipient }
+
+// Seal seals a secret; it needs no identity.
 func (a *Age) Seal(_ context.Context, plain Plain) (Sealed, error) {
-	var out bytes.Buffer
-	w, err := age.Encrypt(&out, a.recipient)
+	r, err := age.ParseX25519Recipient(a.recipient)
 	if err != nil {
-		return nil, fmt.Errorf("seal secret: %w", err)
+		return nil, fmt.Errorf("store's recipient %q: %w", a.recipient, err)
 	}
-	if _, err := w.Write(plain.Reveal()); err != nil {
-		return nil, fmt.Errorf("seal secret: %w", err)
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, r)
+	if err == nil {
+		_, err = w.Write(plain.Reveal())
 	}
-	if err := w.Close(); err != nil {
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("seal secret: %w", err)
 	}
 	return out.Bytes(), nil
 }
 
-// Open implements Sealer. What is sealed to another recipient is ErrWrongIdentity.
+// Open opens what Seal sealed. The error wraps ErrNoIdentity when there is no
+// identity, ErrWrongIdentity when it is another's.
 func (a *Age) Open(ctx context.Context, sealed Sealed) (Plain, error) {
-	ids, err := a.load(ctx)
+	id, err := a.open(ctx)
 	if err != nil {
 		return Plain{}, err
 	}
-	r, err := age.Decrypt(bytes.NewReader(sealed), ids...)
+	r, err := age.Decrypt(bytes.NewReader(sealed), id)
 	var other *age.NoIdentityMatchError
 	if errors.As(err, &other) {
-		return Plain{}, ErrWrongIdentity
+		return Plain{}, fmt.Errorf("open sealed secret: %w: %w", ErrWrongIdentity, err)
 	}
 	if err != nil {
 		return Plain{}, fmt.Errorf("open sealed secret: %w", err)
@@ -81,111 +78,27 @@ func (a *Age) Open(ctx context.Context, sealed Sealed) (Plain, error) {
 	return New(b), nil
 }
 
-// ErrWrongIdentity means that a secret is sealed to somebody else's identity.
-var ErrWrongIdentity = errors.New("the identity does not open secrets that are sealed to another one")
+// Check says whether secrets can be opened: the identity is there and is that of
+// the recipient.
+func (a *Age) Check(ctx context.Context) error {
+	_, err := a.open(ctx)
+	return err
+}
 
-func (a *Age) load(ctx context.Context) ([]age.Identity, error) {
+// open is the identity, read once.
+func (a *Age) open(ctx context.Context) (*age.X25519Identity, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.identities != nil {
-		return a.identities, nil
+	if a.identity != nil {
+		return a.identity, nil
 	}
-	ids, err := a.opts.read(ctx)
+	id, err := a.source.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a.identities = ids
-	return ids, nil
-}
-
-// read runs the command or reads the file. What is not there is ErrNoIdentity.
-// Neither the command's output nor the file's content is ever in an error.
-func (o AgeOptions) read(ctx context.Context) ([]age.Identity, error) {
-	var text []byte
-	switch {
-	case o.Command != "":
-		words := strings.Fields(o.Command)
-		if len(words) == 0 {
-			return nil, ErrNoIdentity
-		}
-		var err error
-		if text, err = exec.CommandContext(ctx, words[0], words[1:]...).Output(); err != nil {
-			return nil, fmt.Errorf("%w: run %s: %w", ErrNoIdentity, words[0], err)
-		}
-	case o.File != "":
-		info, err := os.Stat(o.File)
-		if err == nil && info.Mode().Perm()&0o007 != 0 {
-			return nil, fmt.Errorf("identity file %s can be read by everybody: take that away (chmod 600)", o.File)
-		}
-		if err == nil {
-			text, err = os.ReadFile(o.File)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoIdentity, err)
-		}
-	default:
-		return nil, ErrNoIdentity
+	if have := id.Recipient().String(); have != a.recipient {
+		return nil, fmt.Errorf("%w: %s is that of %s, the store seals to %s", ErrWrongIdentity, a.source, have, a.recipient)
 	}
-	ids, err := age.ParseIdentities(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("identity from %s is not an age identity", o.place())
-	}
-	return ids, nil
-}
-
-// place says where the identity comes from.
-func (o AgeOptions) place() string {
-	if o.Command != "" {
-		return "the command " + strings.Fields(o.Command)[0]
-	}
-	return o.File
-}
-
-// Recipient is whom secrets are sealed to that the identity opens; of several
-// identities the first one's. With create, an identity file that is not there is
-// made, readable by its owner only.
-func (o AgeOptions) Recipient(ctx context.Context, create bool) (string, error) {
-	ids, err := o.read(ctx)
-	if errors.Is(err, fs.ErrNotExist) && create && o.Command == "" && o.File != "" {
-		if err := makeIdentity(o.File); err != nil {
-			return "", err
-		}
-		ids, err = o.read(ctx)
-	}
-	if err != nil {
-		return "", err
-	}
-	switch id := ids[0].(type) {
-	case *age.X25519Identity:
-		return id.Recipient().String(), nil
-	case *age.HybridIdentity:
-		return id.Recipient().String(), nil
-	}
-	return "", fmt.Errorf("identity from %s has no recipient that is known", o.place())
-}
-
-// makeIdentity writes a new identity file. When somebody else is faster, theirs
-// stays: the file is whole before it has its name.
-func makeIdentity(path string) error {
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		return fmt.Errorf("make identity: %w", err)
-	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make identity: %w", err)
-	}
-	f, err := os.CreateTemp(dir, ".identity-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("make identity: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = fmt.Fprintf(f, "# Opens the secrets of dnsctl's database. Keep a copy apart from the database's backups.\n# public key: %s\n%s\n", id.Recipient(), id)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("make identity: %w", err)
-	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make identity: %w", err)
-	}
-	return nil
+	a.identity = id
+	return id, nil
 }

@@ -6,24 +6,36 @@ package secret
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 )
 
 // Plain is a secret in the clear. It prints as "[secret]" in every form of
 // formatting, JSON and slog included; call Reveal to use it.
-type Plain struct{ b []byte }
+type Plain struct {
+	// Behind a pointer: fmt calls no methods of what lies in unexported fields,
+	// and there prints the pointer.
+	b *[]byte
+}
 
 // New wraps secret octets; the caller gives up b.
-func New(b []byte) Plain { return Plain{b} }
+func New(b []byte) Plain { return Plain{&b} }
 
 // Reveal is the octets themselves.
-func (p Plain) Reveal() []byte { return p.b }
+func (p Plain) Reveal() []byte {
+	if p.b == nil {
+		return nil
+	}
+	return *p.b
+}
 
 // Empty says whether there is no secret.
-func (p Plain) Empty() bool { return len(p.b) == 0 }
+func (p Plain) Empty() bool { return len(p.Reveal()) == 0 }
 
 const redacted = "[secret]"
 
+// Format prints the same for every verb.
+func (Plain) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
 func (Plain) String() string               { return redacted }
 func (Plain) GoString() string             { return redacted }
 func (Plain) MarshalText() ([]byte, error) { return []byte(redacted), nil }
