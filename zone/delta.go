@@ -152,7 +152,11 @@ func (s *Snapshot) Apply(d Delta) (*Snapshot, error) {
 		case cur.TTL != r.TTL || cur.Owner != r.Owner:
 			return nil, fmt.Errorf("%w: %s %s would get a second TTL or spelling", ErrDelta, r.Owner, r.Type)
 		default:
-			cur.Data = cur.Data.With(r.Data)
+			all := cur.Data.With(r.Data)
+			if len(all) != len(cur.Data)+len(r.Data) {
+				return nil, fmt.Errorf("%w: records of %s %s are there already", ErrDelta, r.Owner, r.Type)
+			}
+			cur.Data = all
 		}
 		sets[id] = cur
 	}

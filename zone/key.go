@@ -66,7 +66,7 @@ func (k Key) Name() (Name, error) {
 			}
 			c = k[i] - 1
 		}
-		if l == MaxLabel {
+		if l == MaxLabel || c != lower(c) {
 			return "", errBadKey
 		}
 		label[l] = c

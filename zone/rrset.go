@@ -191,6 +191,9 @@ func ParseWire(b []byte) ([]RRset, error) {
 		if err != nil || len(b) < n+10 {
 			return nil, fmt.Errorf("%w: owner or fixed part cut short", ErrBadRecords)
 		}
+		if class := binary.BigEndian.Uint16(b[n+2:]); class != 1 {
+			return nil, fmt.Errorf("%w: class %d of %s", ErrBadRecords, class, owner)
+		}
 		t := Type(binary.BigEndian.Uint16(b[n:]))
 		ttl := binary.BigEndian.Uint32(b[n+4:])
 		l := int(binary.BigEndian.Uint16(b[n+8:]))
