@@ -1,7 +1,6 @@
 package secret
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -11,157 +10,151 @@ import (
 	"testing"
 )
 
-func newAge(t *testing.T) (*Age, string) {
+func newSealer(t *testing.T, o AgeOptions) *Age {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "a", "identity")
-	r, err := MakeIdentity(t.Context(), path)
+	r, err := o.Recipient(t.Context(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewAge(r, Identity{File: path}), path
+	a, err := NewAge(r, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
-func TestSealedSecretsOpenAgain(t *testing.T) {
+func TestWhatIsSealedOpensAgain(t *testing.T) {
 	t.Parallel()
-	a, _ := newAge(t)
-	for _, text := range []string{"", "hunter2", strings.Repeat("x", 100_000)} {
-		sealed, err := a.Seal(t.Context(), New([]byte(text)))
+	file := filepath.Join(t.TempDir(), "sub", "identity.age")
+	a := newSealer(t, AgeOptions{File: file})
+	sealed, err := a.Seal(t.Context(), New([]byte("hunter2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(sealed), "hunter2") {
+		t.Error("the secret is readable in its sealed form")
+	}
+	for _, o := range []AgeOptions{{File: file}, {Command: "cat " + file}} {
+		plain, err := newSealer(t, o).Open(t.Context(), sealed)
+		if err != nil || string(plain.Reveal()) != "hunter2" {
+			t.Errorf("opened by %+v: %v", o, err)
+		}
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("identity file: %v, %v", info, err)
+	}
+}
+
+func TestSealingNeedsNoIdentity(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "identity.age")
+	r, err := AgeOptions{File: file}.Recipient(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []AgeOptions{{}, {File: file + ".gone"}, {Command: "false"}, {Command: "/nonexistent/agent"}} {
+		a, err := NewAge(r, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text != "" && bytes.Contains(sealed, []byte(text)) {
-			t.Error("the sealed form shows the secret")
+		sealed, err := a.Seal(t.Context(), New([]byte("x")))
+		if err != nil {
+			t.Fatal(err)
 		}
-		plain, err := a.Open(t.Context(), sealed)
-		if err != nil || string(plain.Reveal()) != text {
-			t.Errorf("opened %d octets instead of %d: %v", len(plain.Reveal()), len(text), err)
+		if _, err := a.Open(t.Context(), sealed); !errors.Is(err, ErrNoIdentity) {
+			t.Errorf("open with %+v: %v", o, err)
 		}
-		if len(sealed) > 0 {
-			sealed[len(sealed)-1] ^= 1
-			if _, err := a.Open(t.Context(), sealed); err == nil {
-				t.Error("a damaged secret was opened")
-			}
-		}
-	}
-	if _, err := a.Open(t.Context(), nil); err == nil {
-		t.Error("nothing was opened")
 	}
 }
 
-func TestIdentityFileIsMadeOnceForItsOwnerOnly(t *testing.T) {
+func TestBadIdentitiesAreRefusedWithoutShowingThem(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "identity")
+	dir := t.TempDir()
+	mine := newSealer(t, AgeOptions{File: filepath.Join(dir, "mine")})
+	other := newSealer(t, AgeOptions{File: filepath.Join(dir, "other")})
+	sealed, err := mine.Seal(t.Context(), New([]byte("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Open(t.Context(), sealed); !errors.Is(err, ErrWrongIdentity) {
+		t.Errorf("another's identity: %v", err)
+	}
+	if _, err := mine.Open(t.Context(), sealed[:len(sealed)-1]); err == nil {
+		t.Error("a truncated secret opened")
+	}
+	bad := filepath.Join(dir, "bad")
+	if err := os.WriteFile(bad, []byte("AGE-SECRET-KEY-1OOPS\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (AgeOptions{File: bad}).Recipient(t.Context(), true); err == nil || strings.Contains(err.Error(), "OOPS") {
+		t.Errorf("malformed identity: %v", err)
+	}
+	open := filepath.Join(dir, "mine")
+	for _, mode := range []os.FileMode{0o644, 0o640, 0o620} {
+		if err := os.Chmod(open, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (AgeOptions{File: open}).Recipient(t.Context(), true); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("identity of mode %o: %v", mode, err)
+		}
+	}
+	if _, err := (AgeOptions{File: dir}).Recipient(t.Context(), true); err == nil {
+		t.Error("a folder is taken for an identity")
+	}
+	for _, r := range []string{"", "age1oops", "AGE-SECRET-KEY-1OOPS"} {
+		if _, err := NewAge(r, AgeOptions{}); err == nil {
+			t.Errorf("recipient %q is taken", r)
+		}
+	}
+}
+
+func TestIdentityOfAnotherRecipientIsToldBeforeAnythingIsOpened(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mine := newSealer(t, AgeOptions{File: filepath.Join(dir, "mine")})
+	recipient, err := AgeOptions{File: filepath.Join(dir, "other")}.Recipient(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := NewAge(recipient, mine.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Open(t.Context(), Sealed("anything")); !errors.Is(err, ErrWrongIdentity) || !strings.Contains(err.Error(), recipient) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestIdentityIsReadOnce(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "identity.age")
+	a := newSealer(t, AgeOptions{File: file})
+	sealed, err := a.Seal(t.Context(), New([]byte("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time the file is gone
+		if p, err := a.Open(t.Context(), sealed); err != nil || string(p.Reveal()) != "x" {
+			t.Fatalf("opened %v", err)
+		}
+		_ = os.Remove(file)
+	}
+}
+
+func TestManyMakersOfAnIdentityAgreeOnOne(t *testing.T) {
+	t.Parallel()
+	o := AgeOptions{File: filepath.Join(t.TempDir(), "identity.age")}
+	got := make([]string, 8)
 	var wg sync.WaitGroup
-	found := make([]string, 20)
-	for i := range found {
-		wg.Go(func() {
-			r, err := MakeIdentity(context.Background(), path)
-			if err != nil {
-				t.Error(err)
-			}
-			found[i] = r
-		})
+	for i := range got {
+		wg.Go(func() { got[i], _ = o.Recipient(context.Background(), true) })
 	}
 	wg.Wait()
-	for _, r := range found {
-		if r != found[0] || !strings.HasPrefix(r, "age1") {
-			t.Fatalf("recipients differ: %v", found)
+	for _, r := range got {
+		if r == "" || r != got[0] {
+			t.Fatalf("recipients differ: %v", got)
 		}
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatalf("mode %v, %v", info.Mode(), err)
-	}
-	left, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(left) != 1 {
-		t.Fatalf("left behind: %v, %v", left, err)
 	}
 }
 
-func TestIdentityThatCannotBeUsedIsAnError(t *testing.T) {
-	t.Parallel()
-	a, path := newAge(t)
-	sealed, err := a.Seal(t.Context(), New([]byte("x")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, _ := newAge(t)
-	put := func(text string, mode os.FileMode) string {
-		f := filepath.Join(t.TempDir(), "id")
-		if err := os.WriteFile(f, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(f, mode); err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	for what, c := range map[string]struct {
-		id   Identity
-		want error  // nil: any
-		text string // in the message
-	}{
-		"none configured":       {Identity{}, ErrNoIdentity, "neither"},
-		"file missing":          {Identity{File: path + "x"}, ErrNoIdentity, "does not exist"},
-		"file readable by all":  {Identity{File: put(string(key), 0o644)}, nil, "chmod 600"},
-		"file readable by some": {Identity{File: put(string(key), 0o640)}, nil, "chmod 600"},
-		"file empty":            {Identity{File: put("# nothing\n", 0o600)}, ErrNoIdentity, "empty"},
-		"file of another":       {other.source, ErrWrongIdentity, other.Recipient()},
-		"two identities":        {Identity{File: put(string(key)+string(key), 0o600)}, nil, "one line"},
-		"garbage":               {Identity{File: put("AGE-SECRET-KEY-1SECRETWORD", 0o600)}, nil, "one line"},
-		"a folder":              {Identity{File: t.TempDir()}, nil, "not an identity file"},
-		"command fails":         {Identity{Command: "echo SECRETWORD; echo locked >&2; exit 3"}, ErrNoIdentity, "locked"},
-		"command says nothing":  {Identity{Command: "true"}, ErrNoIdentity, "empty"},
-		"command missing":       {Identity{Command: "exec /nonexistent"}, ErrNoIdentity, "nonexistent"},
-	} {
-		t.Run(what, func(t *testing.T) {
-			b := NewAge(a.Recipient(), c.id)
-			_, err := b.Open(t.Context(), sealed)
-			if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
-				t.Fatalf("error is %v", err)
-			}
-			if strings.Contains(strings.ReplaceAll(err.Error(), c.id.Command, ""), "SECRETWORD") {
-				t.Fatalf("the error shows the identity: %v", err)
-			}
-			if b.Check(t.Context()) == nil {
-				t.Fatal("Check finds nothing wrong")
-			}
-		})
-	}
-	if _, err := NewAge("nonsense", Identity{}).Seal(t.Context(), New(nil)); err == nil {
-		t.Error("sealed for nobody")
-	}
-}
-
-func TestIdentityComesFromACommandAndIsReadOnce(t *testing.T) {
-	t.Parallel()
-	a, path := newAge(t)
-	sealed, err := a.Seal(t.Context(), New([]byte("x")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := NewAge(a.Recipient(), Identity{File: "/nonexistent", Command: "cat '" + path + "'"})
-	for range 2 { // the second time the file is gone
-		if p, err := b.Open(t.Context(), sealed); err != nil || string(p.Reveal()) != "x" {
-			t.Fatalf("opened %q, %v", p.Reveal(), err)
-		}
-		_ = os.Remove(path)
-	}
-}
-
-func TestSecretOfAnotherRecipientIsToldApart(t *testing.T) {
-	t.Parallel()
-	a, _ := newAge(t)
-	b, _ := newAge(t)
-	sealed, err := b.Seal(t.Context(), New([]byte("x")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.Open(t.Context(), sealed); !errors.Is(err, ErrWrongIdentity) {
-		t.Fatalf("error is %v", err)
-	}
-}

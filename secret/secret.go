@@ -13,20 +13,20 @@ import (
 // Plain is a secret in the clear. It prints as "[secret]" in every form of
 // formatting, JSON and slog included; call Reveal to use it.
 type Plain struct {
-	// Behind a pointer: fmt calls no methods of what lies in unexported fields,
-	// and there prints the pointer.
-	b *[]byte
+	// A function, of which nothing can print what it returns: fmt calls no
+	// methods of what lies in unexported fields of others. nil is no secret.
+	b func() []byte
 }
 
 // New wraps secret octets; the caller gives up b.
-func New(b []byte) Plain { return Plain{&b} }
+func New(b []byte) Plain { return Plain{func() []byte { return b }} }
 
 // Reveal is the octets themselves.
 func (p Plain) Reveal() []byte {
 	if p.b == nil {
 		return nil
 	}
-	return *p.b
+	return p.b()
 }
 
 // Empty says whether there is no secret.

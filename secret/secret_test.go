@@ -17,9 +17,9 @@ func TestPlainSecretsNeverPrint(t *testing.T) {
 		Key   Plain
 		Ptr   *Plain
 		Inner any
-		inner Plain
+		inner struct{ deep Plain }
 	}
-	h := holder{p, &p, p, p}
+	h := holder{p, &p, p, struct{ deep Plain }{p}}
 	var text, structured bytes.Buffer
 	slog.New(slog.NewTextHandler(&text, nil)).Info("m", "p", p, "h", h)
 	slog.New(slog.NewJSONHandler(&structured, nil)).Info("m", "p", p, "h", h)
