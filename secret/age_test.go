@@ -157,4 +157,3 @@ func TestManyMakersOfAnIdentityAgreeOnOne(t *testing.T) {
 		}
 	}
 }
-
