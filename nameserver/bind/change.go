@@ -188,7 +188,8 @@ func (d *driver) putBack(ctx context.Context, has details) error {
 //
 // named aborts on "delzone -clean" of a secondary without a file, so that is
 // never sent. The files of a primary stay: an operator may have written them,
-// and several zones may share one.
+// and several zones may share one. A transfer that ends at the same moment may
+// leave a file, which no zone added later uses.
 func (d *driver) Delete(ctx context.Context, name zone.Name) error {
 	if err := d.delete(ctx, name); err != nil {
 		return fmt.Errorf("delete zone %s: %w", name, err)

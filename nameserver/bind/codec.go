@@ -46,16 +46,6 @@ func (t table) get(key string) string {
 	return ""
 }
 
-// has says whether there is such a value.
-func (t table) has(key string) bool {
-	for _, e := range t {
-		if e.key == key {
-			return e.table == nil
-		}
-	}
-	return false
-}
-
 func (t table) sub(key string) table {
 	for _, e := range t {
 		if e.key == key {

@@ -2,7 +2,6 @@ package bind
 
 import (
 	"bytes"
-	"encoding/base64"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 	"dnsctl/zone"
 )
 
-func request(t *testing.T, address, control, stats, dir string, keys ...nameserver.KeyConfig) nameserver.ConfigRequest {
+func request(t testing.TB, address, control, stats, dir string, keys ...nameserver.KeyConfig) nameserver.ConfigRequest {
 	t.Helper()
 	credential, err := New().NewCredential()
 	if err != nil {
@@ -33,7 +32,7 @@ func request(t *testing.T, address, control, stats, dir string, keys ...nameserv
 }
 
 // writeFiles puts a configuration on disk and returns its text without secrets.
-func writeFiles(t *testing.T, dir string, files []nameserver.File) string {
+func writeFiles(t testing.TB, dir string, files []nameserver.File) string {
 	t.Helper()
 	var open strings.Builder
 	for _, f := range files {
@@ -59,12 +58,8 @@ func TestAGeneratedServerRunsAndTakesZones(t *testing.T) {
 	r := newRig(t, []string{"a.test."}, testbed.NamedOptions{})
 	dns, control, stats := testbed.FreeAddr(t), testbed.FreeAddr(t), testbed.FreeAddr(t)
 	dir := t.TempDir()
-	plain, err := base64.StdEncoding.DecodeString(r.secret)
-	if err != nil {
-		t.Fatal(err)
-	}
 	req := request(t, dns, "rndc://"+control, "http://"+stats, dir, nameserver.KeyConfig{
-		Name: zone.MustParseName("pool."), Algorithm: zone.MustParseName("hmac-sha256."), Secret: secret.New(plain)})
+		Name: zone.MustParseName("pool."), Algorithm: zone.MustParseName("hmac-sha256."), Secret: secret.New(r.secretOctets(t))})
 	files, err := New().Config(req)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"dnsctl/nameserver"
 	"dnsctl/zone"
@@ -70,14 +71,28 @@ func (d *driver) at(name zone.Name) string {
 
 // Inventory lists the view's zones of class IN from the statistics channel.
 func (d *driver) Inventory(ctx context.Context, yield func(nameserver.ZoneState) error) error {
-	before, err := d.countZones(ctx)
-	if err != nil {
+	if err := d.inventory(ctx, yield); err != nil {
 		return fmt.Errorf("inventory: %w", err)
 	}
-	listed := listing{}
+	return nil
+}
+
+func (d *driver) inventory(ctx context.Context, yield func(nameserver.ZoneState) error) error {
+	managed, err := d.countZones(ctx)
+	if err != nil {
+		return err
+	}
+	var here, elsewhere int // zones that are not built in
 	views, err := readStats(ctx, d.stats, func(view string, z statsZone) error {
-		listed.count(z)
-		if view != d.view || z.Class != "IN" {
+		ours := view == d.view && z.Class == "IN"
+		switch {
+		case z.Type == "builtin":
+		case ours:
+			here++
+		default:
+			elsewhere++
+		}
+		if !ours {
 			return nil
 		}
 		s, err := stateOf(z)
@@ -87,19 +102,17 @@ func (d *driver) Inventory(ctx context.Context, yield func(nameserver.ZoneState)
 		return yield(s)
 	})
 	if err != nil {
-		return fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	if err := d.checkViews(views); err != nil {
-		return fmt.Errorf("inventory: %w", err)
+		return err
 	}
-	after, err := d.countZones(ctx)
-	if err != nil {
-		return fmt.Errorf("inventory: %w", err)
+	if here > 0 {
+		return nil
 	}
-	if err := d.checkHidden(ctx, min(before, after), len(views), listed); err != nil {
-		return fmt.Errorf("inventory: %w", err)
-	}
-	return nil
+	// Each view but _bind has one more zone, of trust anchors, and each zone
+	// that is signed inline counts twice.
+	return d.checkEmpty(ctx, managed, 2*elsewhere+len(views)-1)
 }
 
 // checkViews makes sure that our view is one of the server's.
@@ -116,25 +129,8 @@ func (d *driver) checkViews(views []string) error {
 	return fmt.Errorf("%w: the nameserver has no view %q; it has %s", nameserver.ErrRefused, d.view, strings.Join(others, ", "))
 }
 
-// listing counts what the statistics channel lists, in all views.
-type listing struct {
-	zones     int // built-in ones not included
-	primaries int
-}
-
-func (l *listing) count(z statsZone) {
-	if z.Type == "builtin" {
-		return
-	}
-	l.zones++
-	if roleOf(z.Type) == nameserver.Primary {
-		l.primaries++
-	}
-}
-
-// countZones is the number of zones that named manages, its automatic ones not
-// included: per view, a zone of trust anchors and perhaps a redirect zone, which
-// no list shows; the zones; and one more for each zone signed inline.
+// countZones is the number of zones that named manages, in all views, its
+// automatic ones not included.
 func (d *driver) countZones(ctx context.Context) (int, error) {
 	text, err := d.control.do(ctx, "status")
 	if err != nil {
@@ -147,39 +143,31 @@ func (d *driver) countZones(ctx context.Context) (int, error) {
 	return all - automatic, nil
 }
 
-// checkHidden fails when named has more zones than the statistics channel
-// lists, as it does with "zone-statistics none": that list is not whole.
-func (d *driver) checkHidden(ctx context.Context, managed, views int, listed listing) error {
-	views-- // _bind's zones are not managed ones
-	excess := managed - listed.zones - 2*views - listed.primaries
-	if excess <= 0 {
-		return nil
-	}
-	// Secondaries that are signed inline count twice; look for them.
-	var names []zone.Name
-	if _, err := readStats(ctx, d.stats, func(view string, z statsZone) error {
-		if view != d.view || z.Class != "IN" || roleOf(z.Type) != nameserver.Secondary || z.Serial == nil {
-			return nil
+// lingering is how long zones that were just deleted may still be counted.
+const lingering = 5 * time.Second
+
+// checkEmpty fails when the statistics channel lists no zone though named
+// manages more than explained: "zone-statistics none" hides them all.
+func (d *driver) checkEmpty(ctx context.Context, managed, explained int) error {
+	end := time.Now().Add(lingering)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for managed > explained {
+		if time.Now().After(end) {
+			return fmt.Errorf("%w: the statistics channel lists no zone of the nameserver's %d (is zone-statistics set to none?)",
+				nameserver.ErrAnswer, managed-explained)
 		}
-		s, err := stateOf(z)
-		names = append(names, s.Name)
-		return err
-	}); err != nil {
-		return err
-	}
-	for _, name := range names {
-		text, err := d.control.do(ctx, "zonestatus "+d.at(name))
-		if err != nil && !errors.Is(err, nameserver.ErrNoZone) && !isResult(err, resultNotLoaded) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		var err error
+		if managed, err = d.countZones(ctx); err != nil {
 			return err
 		}
-		if readLines(text)["inline signing"] == "yes" {
-			if excess--; excess == 0 {
-				return nil
-			}
-		}
 	}
-	return fmt.Errorf("%w: the statistics channel leaves out %d or more of the nameserver's zones (is zone-statistics set to none?)",
-		nameserver.ErrAnswer, excess)
+	return nil
 }
 
 func isResult(err error, code int) bool {

@@ -1,6 +1,7 @@
 package bind
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -49,10 +50,13 @@ const (
 )
 
 // fileName is where named keeps a zone that we add. It is relative to named's
-// directory, legal for any zone name, and unique to the zone's incarnation; it
-// shows the zone's name to people as far as that is safe.
+// directory, legal for any zone name, and new each time, so that no file that an
+// earlier life of the zone left behind is ever served; it shows the zone's name
+// to people as far as that is safe.
 func fileName(n zone.Name, incarnation string) string {
-	sum := sha256.Sum256([]byte(string(n.Key()) + "\xff" + incarnation))
+	var unique [8]byte
+	_, _ = rand.Read(unique[:])
+	sum := sha256.Sum256([]byte(string(n.Key()) + "\xff" + incarnation + string(unique[:])))
 	var b strings.Builder
 	b.WriteString(filePrefix)
 	text := strings.TrimSuffix(n.Lower().String(), ".")

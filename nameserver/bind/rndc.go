@@ -86,12 +86,8 @@ func (r *rndc) do(ctx context.Context, command string) (string, error) {
 	data := body.sub("_data")
 	code, err := strconv.Atoi(data.get("result"))
 	if err != nil {
-		// Before 9.11 and for "null" the code is left out of a success.
-		if data.has("result") || data.has("err") {
-			r.close()
-			return "", fmt.Errorf("rndc %s at %s: %w: no result code", verb, r.addr, nameserver.ErrAnswer)
-		}
-		code = 0
+		r.close()
+		return "", fmt.Errorf("rndc %s at %s: %w: no result code", verb, r.addr, nameserver.ErrAnswer)
 	}
 	if code != 0 {
 		reason := data.get("err")

@@ -63,7 +63,7 @@ func honest(k key, request table, text string) []byte {
 
 func lie(k key, request table, ctrl, data table) []byte {
 	for _, name := range []string{"_ser", "_rpl", "_nonce"} {
-		if !ctrl.has(name) {
+		if ctrl.get(name) == "" {
 			ctrl = append(ctrl, value(name, map[string]string{"_ser": request.sub("_ctrl").get("_ser"), "_rpl": "1", "_nonce": "77"}[name]))
 		}
 	}
