@@ -25,8 +25,9 @@ type Client struct {
 const (
 	defaultTimeout = time.Second
 	defaultTries   = 3
-	// udpBuffer holds any UDP answer.
-	udpBuffer = 65535
+	// udpBuffer holds any answer to what we ask over UDP: we offer udpSize at most,
+	// and a longer datagram counts as malformed.
+	udpBuffer = 4096
 )
 
 func (c *Client) now() time.Time {

@@ -201,7 +201,9 @@ func TestIXFRFromNamedLeadsFromAnyVersionToTheNewest(t *testing.T) {
 			m.RemoveRRset(rr("many.example. 300 TXT x"))
 			m.Insert(rr("many.example. 5 TXT \"only\""))
 		},
-		func(m *dns.Msg, rr func(string) []dns.RR) { m.Insert(rr(`\000\001\255.example. 300 TYPE65280 \# 3 C00C01`)) },
+		func(m *dns.Msg, rr func(string) []dns.RR) {
+			m.Insert(rr(`\000\001\255.example. 300 TYPE65280 \# 3 C00C01`))
+		},
 		func(m *dns.Msg, rr func(string) []dns.RR) { m.RemoveName(rr("ns2.sub.example. 300 A 127.0.0.1")) },
 	}
 	for _, change := range changes {

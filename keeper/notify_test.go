@@ -57,7 +57,9 @@ func (f *fakeNameservers) Notify(ctx context.Context, s fleet.Server, name zone.
 	time.AfterFunc(f.learns, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.serials[s.Name+" "+name.String()] = parsed.Serial
+		if at := s.Name + " " + name.String(); parsed.Serial.Ahead(f.serials[at]) {
+			f.serials[at] = parsed.Serial
+		}
 	})
 	return nil
 }
