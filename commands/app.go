@@ -14,6 +14,8 @@ import (
 	"dnsctl/config"
 	"dnsctl/render"
 	"dnsctl/report"
+	"dnsctl/secret"
+	"dnsctl/store"
 )
 
 // App is what all commands of a run share. Configuration is read before a
@@ -29,6 +31,8 @@ type App struct {
 	asked   string // the format that the arguments ask for, before they are parsed
 	env     []string
 	ctx     context.Context // of the run, once --timeout is known; for finish only
+	store   *store.Store    // once it is open
+	sealing secret.Sealer   // once it is known
 	stop    []func() error  // run by close, the last one first
 	command string          // the command's words without "dnsctl", for events
 }

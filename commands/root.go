@@ -49,13 +49,19 @@ Without any configuration everything works on an SQLite file.`,
 		&cobra.Group{ID: groupTopics, Title: "Help topics:"},
 	)
 	a.bindGlobal(root)
-	for _, c := range []*cobra.Command{
-		newConfigCmd(a),
-		newCompletionCmd(a),
-		newVersionCmd(a),
+	for _, g := range []struct {
+		id       string
+		commands []*cobra.Command
+	}{
+		{groupData, []*cobra.Command{newZoneCmd(a), newRecordCmd(a)}},
+		{groupFleet, []*cobra.Command{newPoolCmd(a), newServerCmd(a), newTSIGCmd(a)}},
+		{groupRun, []*cobra.Command{newMDNSCmd(a), newBootstrapCmd(a), newSyncCmd(a), newAuditCmd(a), newTaskCmd(a), newQuarantineCmd(a)}},
+		{groupSystem, []*cobra.Command{newDBCmd(a), newConfigCmd(a), newCompletionCmd(a), newVersionCmd(a)}},
 	} {
-		c.GroupID = groupSystem
-		root.AddCommand(c)
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
 	}
 	root.AddCommand(newTopics()...)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })

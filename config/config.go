@@ -31,8 +31,12 @@ type Config struct {
 	Timeout time.Duration `key:"timeout" flag:"timeout" default:"0s"`
 
 	// The folder that $INCLUDE in imported zone files may reach, and nothing
-	// outside it. Empty is the folder of each zone file.
+	// outside it. Empty allows no $INCLUDE.
 	IncludeRoot string `key:"include_root" flag:"include-root"`
+
+	// How often the leader among the mdns processes compares each nameserver with
+	// the database.
+	CompareEvery time.Duration `key:"compare_every" default:"10m" min:"1s"`
 
 	Log    Log    `key:"log"`
 	Secret Secret `key:"secret"`
@@ -75,5 +79,5 @@ type MDNS struct {
 	Memory Size `key:"memory" default:"1GiB"`
 
 	// How many TCP connections are served at once.
-	MaxTCP int `key:"max_tcp" default:"1000" min:"1"`
+	MaxTCP int `key:"max_tcp" default:"4096" min:"1"`
 }

@@ -94,7 +94,7 @@ func TestEverythingHasADefaultWithoutAnyConfiguration(t *testing.T) {
 	if want := "sqlite:" + p.dir + "/.local/share/dnsctl/dnsctl.db"; l.Store != want {
 		t.Errorf("store is %s, want %s", l.Store, want)
 	}
-	if l.Output != "table" || l.MDNS.Listen == nil || l.MDNS.MaxTCP != 1000 {
+	if l.Output != "table" || l.MDNS.Listen == nil || l.MDNS.MaxTCP != 4096 {
 		t.Errorf("defaults: %+v", l.Config)
 	}
 	p.with.Root = true

@@ -1,0 +1,163 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/bootstrap"
+	"dnsctl/nameserver"
+	"dnsctl/render"
+	"dnsctl/report"
+)
+
+type bootstrapOptions struct {
+	server  string
+	out     string
+	wait    bool
+	resume  bool
+	all     bool
+	comment string
+}
+
+func newBootstrapCmd(a *App) *cobra.Command {
+	var o bootstrapOptions
+	c := &cobra.Command{
+		Use:   "bootstrap SERVER",
+		Short: "Bring a nameserver from nothing to all its zones",
+		Long: `With --out, writes the complete configuration of a server that was added with
+--new into a folder, least-privilege and checked, with its credentials; it declares
+no zone. Start the nameserver on it, then run bootstrap again without --out.
+
+Without --out, adds all zones that the server should have and catches it up. It
+follows the database while it does: zones that are deleted meanwhile are not waited
+for, zones that are created join. With --wait it ends when every zone answers with
+the right serial; those that do not are named, and the exit code is 7. It can be
+run again at any time, and goes on where it was. dnsctl mdns serve must be running.`,
+		Example: `  dnsctl bootstrap ns1 --out ./ns1
+  dnsctl bootstrap ns1 --wait`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.server = args[0]
+			if o.out != "" {
+				return runBootstrapOut(cmd.Context(), a, o)
+			}
+			return runBootstrap(cmd.Context(), a, o)
+		},
+		ValidArgsFunction: a.completeServer,
+	}
+	f := c.Flags()
+	f.StringVar(&o.out, "out", "", "write the server's configuration into this `folder`")
+	f.BoolVar(&o.wait, "wait", false, "end when every zone answers with the right serial")
+	f.BoolVar(&o.resume, "resume", false, "go on with an earlier bootstrap, which it does anyway")
+	f.BoolVar(&o.all, "all", false, "list zones in agreement and dnsctl's own as well")
+	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
+	c.MarkFlagsMutuallyExclusive("out", "wait")
+	return c
+}
+
+func runBootstrap(ctx context.Context, a *App, o bootstrapOptions) error {
+	if _, err := a.server(ctx, o.server); err != nil {
+		return err
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return err
+	}
+	progress := a.Out.Progress()
+	opts := bootstrap.Options{Wait: o.wait}
+	opts.Meta, opts.Progress = a.meta(o.comment), progress.Update
+	rep, err := w.bootstrap.Run(ctx, o.server, opts)
+	progress.Done()
+	return a.showReport(rep, o.all, err)
+}
+
+// written is one file of a configuration.
+type written struct {
+	path   string
+	secret bool
+}
+
+var writtenColumns = render.List[written]{Columns: []render.Column[written]{
+	{Name: "file", Value: func(w written) any { return w.path }},
+	{Name: "secret", Value: func(w written) any { return w.secret }},
+}}
+
+func runBootstrapOut(ctx context.Context, a *App, o bootstrapOptions) error {
+	if _, err := a.server(ctx, o.server); err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(o.out)
+	if err != nil {
+		return err
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return err
+	}
+	typ, files, err := w.bootstrap.Config(ctx, o.server, dir)
+	if err != nil {
+		return err
+	}
+	if err := writeConfig(dir, files); err != nil {
+		return err
+	}
+	checked, err := typ.CheckConfig(ctx, dir)
+	if err != nil {
+		return report.Hint(fmt.Errorf("check the configuration in %s: %w", dir, err), "the files are left there to be looked at")
+	}
+	if !checked {
+		a.warn("", "the configuration was not checked: the nameserver's own checker is not installed here")
+	}
+	rows := make([]written, len(files))
+	for i, f := range files {
+		rows[i] = written{filepath.Join(o.out, f.Path), f.Secret}
+	}
+	return writtenColumns.Write(a.Out, render.Rows(rows))
+}
+
+// writeConfig writes the files of a configuration. A file that is there with
+// other content is not replaced: a nameserver may run on it.
+func writeConfig(dir string, files []nameserver.File) error {
+	for _, f := range files {
+		path := filepath.Join(dir, f.Path)
+		old, err := os.ReadFile(path)
+		switch {
+		case err == nil && string(old) != string(f.Content):
+			return report.Hint(fmt.Errorf("%s is there with other content", path), "write into another folder, or remove what is there")
+		case err != nil && !errors.Is(err, os.ErrNotExist):
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	for _, f := range files {
+		if err := writeFile(filepath.Join(dir, f.Path), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFile(path string, f nameserver.File) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, os.FileMode(f.Mode))
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	// The umask may have taken bits that a nameserver of another user needs.
+	err = errors.Join(out.Chmod(os.FileMode(f.Mode)), write(out, f.Content), out.Close())
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func write(f *os.File, b []byte) error {
+	_, err := f.Write(b)
+	return err
+}

@@ -1,0 +1,165 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"dnsctl/dnsclient"
+	"dnsctl/keeper"
+	"dnsctl/mdns"
+	"dnsctl/sync/inventory"
+)
+
+func newMDNSServeCmd(a *App) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve zones, tell nameservers of changes, keep them in agreement",
+		Long: `Serves the zones of the database over UDP and TCP on every --listen: transfers
+(AXFR, IXFR) and ordinary answers. What a request sees is decided by its TSIG key,
+or by its address where a pool allows that. Changes are served as soon as they are
+committed, whoever commits them.
+
+Any number of mdns processes may run on one database. One of them leads: it tells
+nameservers of changes (NOTIFY), carries out what zone create, zone delete and
+record changes ask for until the wire proves it, and compares every nameserver with
+the database from time to time.
+
+When it is ready it prints one line on standard output, as JSON with -o json. With
+--http it serves /metrics, /healthz and /readyz. SIGTERM lets transfers finish.`,
+		Example:     "  dnsctl mdns serve --listen 127.0.0.1:5300 --http 127.0.0.1:8080",
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{service: "yes"},
+		RunE:        func(cmd *cobra.Command, _ []string) error { return runMDNSServe(cmd.Context(), a) },
+	}
+	c.Flags().StringSlice("listen", nil, "serve DNS on this `IP:PORT`, UDP and TCP")
+	c.Flags().String("http", "", "serve metrics and health on this `IP:PORT`")
+	return c
+}
+
+// ready is the line that says that zones are served.
+type ready struct {
+	Ready  bool             `json:"ready"`
+	Listen []netip.AddrPort `json:"listen"`
+	HTTP   string           `json:"http,omitempty"`
+	Zones  int              `json:"zones"`
+}
+
+// runMDNSServe runs the server, the keeper and the HTTP endpoint until the first
+// of them fails or ctx ends, and waits for all of them.
+func runMDNSServe(ctx context.Context, a *App) error {
+	if len(a.Config.MDNS.Listen) == 0 {
+		return usagef("for instance --listen 127.0.0.1:5300", "no address to listen on")
+	}
+	listen, err := parseAddrs("listen", a.Config.MDNS.Listen)
+	if err != nil {
+		return err
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	web, err := a.listenHTTP(ctx)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	var server *mdns.Server
+	server, err = mdns.New(mdns.Config{
+		Source: w.store, Sealer: w.fleet.Sealer, Listen: listen, Wake: w.store.Wake(ctx), Logger: a.Log, Registry: registry, Now: a.Now,
+		PollInterval: a.Config.MDNS.PollInterval, CacheBytes: int64(a.Config.MDNS.Memory), MaxConns: a.Config.MDNS.MaxTCP,
+		Ready: func(bound []netip.AddrPort) { a.sayReady(bound, web, server.Zones()) },
+	})
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return server.Serve(ctx) })
+	keep := a.keeper(ctx, w, registry)
+	group.Go(func() error { return untilStopped(ctx, keep.Run(ctx)) })
+	if web != nil {
+		group.Go(func() error { return serveHTTP(ctx, web, server.Handler()) })
+	}
+	return group.Wait()
+}
+
+// keeper is the leader's work, on the same store and registry.
+func (a *App) keeper(ctx context.Context, w *workshop, registry prometheus.Registerer) *keeper.Keeper {
+	dns, _ := w.fleet.DNS.(inventory.DNS) // workshop made it
+	meta := a.meta("")
+	meta.Actor.Process = "mdns"
+	keys := &inventory.KeyCache{Fleet: w.fleet}
+	return &keeper.Keeper{
+		Store: w.store, Fleet: w.fleet, Applier: w.applier,
+		Notify: keeper.NotifyDNS{Client: &dnsclient.Client{Now: a.Now}, Prober: dns.Prober, Key: keys.Key},
+		Wake:   w.store.Wake(ctx), Poll: a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery,
+		Meta: meta, Holder: a.holder(), Now: a.Now, Log: a.Log, Metrics: keeper.NewMetrics(registry),
+	}
+}
+
+// untilStopped takes the end of the run's context for what it is.
+func untilStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (a *App) listenHTTP(ctx context.Context) (net.Listener, error) {
+	if a.Config.MDNS.HTTP == "" {
+		return nil, nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", a.Config.MDNS.HTTP)
+	if err != nil {
+		return nil, fmt.Errorf("serve metrics and health: %w", err)
+	}
+	return l, nil
+}
+
+// serveHTTP serves until ctx ends.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- s.Shutdown(grace)
+	}()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics and health: %w", err)
+	}
+	return <-stopped
+}
+
+// sayReady prints the one line that others wait for.
+func (a *App) sayReady(bound []netip.AddrPort, web net.Listener, zones int) {
+	r := ready{Ready: true, Listen: bound, Zones: zones}
+	if web != nil {
+		r.HTTP = web.Addr().String()
+	}
+	if a.wantsJSON() {
+		if b, err := json.Marshal(r); err == nil {
+			_, _ = io.WriteString(a.Out.Out, string(b)+"\n") // nobody may be listening
+		}
+		return
+	}
+	text := fmt.Sprintf("ready: serving %d zones on %v", zones, bound)
+	if r.HTTP != "" {
+		text += ", http://" + r.HTTP
+	}
+	_, _ = io.WriteString(a.Out.Out, text+"\n")
+}

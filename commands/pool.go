@@ -1,0 +1,149 @@
+package commands
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/fleet"
+	"dnsctl/render"
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+func newPoolCmd(a *App) *cobra.Command {
+	return group("pool", "Manage sets of nameservers that serve the same zones",
+		`A pool is a set of nameservers that serve the same zones: a region, a view. A zone
+may be in several pools, and a nameserver too: what it should have is the union.`,
+		newPoolCreateCmd(a), newPoolListCmd(a), newPoolShowCmd(a), newPoolSetCmd(a), newPoolDeleteCmd(a))
+}
+
+// poolColumns show pools.
+var poolColumns = render.List[fleet.Pool]{
+	Nothing: "there is no pool yet: dnsctl pool create",
+	Columns: []render.Column[fleet.Pool]{
+		{Name: "pool", Value: func(p fleet.Pool) any { return p.Name }},
+		{Name: "primaries", Value: func(p fleet.Pool) any { return p.Primaries }},
+		{Name: "unmanaged", Value: func(p fleet.Pool) any { return string(p.Unmanaged) }},
+		{Name: "tsig", Value: func(p fleet.Pool) any { return p.RequireTSIG }},
+		{Name: "ns", Value: func(p fleet.Pool) any { return p.NS }, Show: render.WideOnly},
+		{Name: "email", Value: func(p fleet.Pool) any { return p.Email }, Show: render.WideOnly},
+		{Name: "allow_transfer", Value: func(p fleet.Pool) any { return p.AllowTransfer }, Show: render.WideOnly},
+		{Name: "protect", Value: func(p fleet.Pool) any { return p.Protect }, Show: render.WideOnly},
+		{Name: "created", Value: func(p fleet.Pool) any { return p.Created }, Show: render.WideOnly},
+	},
+}
+
+// poolFlags are the settings of a pool as flags have them.
+type poolFlags struct {
+	primaries, ns, allow, protect []string
+	email, unmanaged, comment     string
+}
+
+func (f *poolFlags) bind(c *cobra.Command, policy string) {
+	fl := c.Flags()
+	fl.StringSliceVar(&f.primaries, "primary", nil, "where its nameservers find mdns, as `ADDR[:PORT]`")
+	fl.StringSliceVar(&f.ns, "ns", nil, "a name `server` of new zones")
+	fl.StringVar(&f.email, "email", "", "the mailbox in the SOA of new zones, as `user@domain`")
+	fl.StringSliceVar(&f.allow, "allow-transfer", nil, "a `network` from which unsigned requests see its zones")
+	fl.Var(newEnum(&f.unmanaged, policy, policyNames()...), "unmanaged", "what is done with foreign zones on its nameservers")
+	fl.StringSliceVar(&f.protect, "protect", nil, "never touch zones whose name matches this `pattern`")
+	fl.StringVar(&f.comment, "comment", "", "a `text` for the events")
+	complete(c, "unmanaged", policyNames()...)
+}
+
+// apply puts the flags that were given into the pool.
+func (f *poolFlags) apply(c *cobra.Command, p *fleet.Pool) error {
+	given := func(name string) bool { return c.Flags().Changed(name) }
+	if given("primary") {
+		primaries, err := parseAddrs("primary", f.primaries)
+		if err != nil {
+			return err
+		}
+		p.Primaries = primaries
+	}
+	if given("ns") {
+		ns, err := parseHosts("ns", f.ns)
+		if err != nil {
+			return err
+		}
+		p.NS = ns
+	}
+	if given("allow-transfer") {
+		allow, err := parsePrefixes("allow-transfer", f.allow)
+		if err != nil {
+			return err
+		}
+		p.AllowTransfer = allow
+	}
+	if given("email") {
+		p.Email = f.email
+	}
+	if given("protect") {
+		p.Protect = f.protect
+	}
+	if given("unmanaged") {
+		policy, err := fleet.ParsePolicy(f.unmanaged)
+		if err != nil {
+			return usagef("", "%v", err)
+		}
+		p.Unmanaged = policy
+	}
+	return nil
+}
+
+// byWith is who makes a change, with a comment.
+func (a *App) byWith(comment string) fleet.By {
+	by := a.by()
+	by.Comment = comment
+	return by
+}
+
+// poolUse is a pool with what is in it.
+type poolUse struct {
+	fleet.Pool
+	zones   int
+	servers []string
+	keys    []zone.Name
+}
+
+// use counts what is in a pool.
+func (a *App) use(ctx context.Context, p fleet.Pool) (poolUse, error) {
+	u := poolUse{Pool: p, servers: []string{}, keys: []zone.Name{}}
+	err := a.store.Zones(ctx, fleet.ZoneFilter{Pool: p.Name}, func(fleet.Zone) error { u.zones++; return nil })
+	if err != nil {
+		return u, err
+	}
+	servers, err := a.store.Servers(ctx)
+	if err != nil {
+		return u, err
+	}
+	for _, s := range servers {
+		for _, sp := range s.Pools {
+			if sp.ID == p.ID {
+				u.servers = append(u.servers, s.Name)
+			}
+		}
+	}
+	keys, err := a.store.Keys(ctx)
+	if err != nil {
+		return u, err
+	}
+	for _, k := range keys {
+		if k.Scope.PoolID == p.ID {
+			u.keys = append(u.keys, k.Name)
+		}
+	}
+	return u, nil
+}
+
+// samePlace refuses a list of primaries that no nameserver could use.
+func samePlace(primaries []netip.AddrPort) error {
+	for _, p := range primaries {
+		if p.Addr().IsUnspecified() || p.Addr().IsMulticast() {
+			return report.Fail(report.ExitUsage, errAddr(p), "name the address at which the nameservers reach mdns")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/edit"
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+func errAddr(p netip.AddrPort) error { return fmt.Errorf("primary %s is no address to connect to", p) }
+
+func newPoolCreateCmd(a *App) *cobra.Command {
+	var f poolFlags
+	var noTSIG bool
+	c := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a pool",
+		Long: `Creates a pool, and with it a TSIG key of the same name that its nameservers sign
+their transfers with, unless --no-tsig. --primary says where its nameservers find
+dnsctl mdns serve; an address without a port means 53. --ns and --email make
+zone create NAME a valid zone.
+
+--unmanaged says what is done with zones on its nameservers that were never ours:
+delete them (with a copy, which can be restored), warn, or ignore them.`,
+		Example: `  dnsctl pool create main --primary 192.0.2.1 --ns ns1.example.net. --ns ns2.example.net. --email hostmaster@example.net
+  dnsctl pool create lab --primary 127.0.0.1:5300 --no-tsig --allow-transfer 127.0.0.0/8 --unmanaged warn`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p := fleet.Pool{Name: args[0], Unmanaged: fleet.Delete, RequireTSIG: !noTSIG}
+			if err := f.apply(cmd, &p); err != nil {
+				return err
+			}
+			return runPoolCreate(cmd.Context(), a, p, f.comment)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f.bind(c, string(fleet.Delete))
+	c.Flags().BoolVar(&noTSIG, "no-tsig", false, "make no key: only --allow-transfer says who sees its zones")
+	required(c, "primary")
+	return c
+}
+
+func runPoolCreate(ctx context.Context, a *App, p fleet.Pool, comment string) error {
+	if err := samePlace(p.Primaries); err != nil {
+		return err
+	}
+	if p.Email != "" {
+		if _, err := edit.Mailbox(p.Email, zone.Root); err != nil {
+			return err
+		}
+	}
+	s, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	var key *fleet.Key
+	if p.RequireTSIG {
+		name, err := zone.ParseName(p.Name)
+		if err != nil {
+			return usagef("", "pool %v", err)
+		}
+		k, err := a.newKey(ctx, name, defaultAlgorithm, nil)
+		if err != nil {
+			return err
+		}
+		key = &k
+	}
+	made, err := s.CreatePool(ctx, p, key, a.byWith(comment))
+	if errors.Is(err, fleet.ErrExists) {
+		return report.Hint(err, "look at it with: dnsctl pool show "+p.Name)
+	}
+	if err != nil {
+		return err
+	}
+	return a.showPool(ctx, made)
+}

@@ -1,0 +1,60 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/edit"
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+func newPoolSetCmd(a *App) *cobra.Command {
+	var f poolFlags
+	c := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Change a pool's settings",
+		Long: `Changes the settings that are given; a list replaces the one there was, and an empty
+one ('') clears it. New primaries reach the nameservers with the next sync. --ns and
+--email are for zones made from then on.`,
+		Example: `  dnsctl pool set main --unmanaged warn --protect '*.internal'
+  dnsctl pool set main --primary 192.0.2.1 --primary 192.0.2.2`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPoolSet(cmd.Context(), a, args[0], f.comment, func(p *fleet.Pool) error { return f.apply(cmd, p) })
+		},
+		ValidArgsFunction: a.completePool,
+	}
+	f.bind(c, "")
+	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect")
+	return c
+}
+
+func runPoolSet(ctx context.Context, a *App, name, comment string, change func(*fleet.Pool) error) error {
+	if _, err := a.pool(ctx, name); err != nil {
+		return err
+	}
+	err := a.store.UpdatePool(ctx, name, a.byWith(comment), func(p *fleet.Pool) error {
+		if err := change(p); err != nil {
+			return err
+		}
+		if len(p.Primaries) == 0 {
+			return usagef("", "pool %s would have no primary", name)
+		}
+		if p.Email != "" {
+			if _, err := edit.Mailbox(p.Email, zone.Root); err != nil {
+				return err
+			}
+		}
+		return samePlace(p.Primaries)
+	})
+	if err != nil {
+		return err
+	}
+	p, err := a.store.Pool(ctx, name)
+	if err != nil {
+		return err
+	}
+	return a.showPool(ctx, p)
+}

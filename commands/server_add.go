@@ -1,0 +1,126 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/bootstrap"
+	"dnsctl/fleet"
+	"dnsctl/render"
+	"dnsctl/report"
+)
+
+type serverAddOptions struct {
+	name                          string
+	pools                         []string
+	typ, address, probe, notify   string
+	control, keyFile, stats, view string
+	isNew                         bool
+	comment                       string
+}
+
+func newServerAddCmd(a *App) *cobra.Command {
+	var o serverAddOptions
+	c := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Add a nameserver",
+		Long: `Adds a nameserver to a pool or several; with one pool, --pool may be left out.
+
+With --new it does not run yet: its credentials are made here, and dnsctl bootstrap
+NAME --out writes a configuration that listens at --address.
+
+Without --new it is reached over its control channel, and looked at. The credential
+in --control-key-file is read once and stored sealed. A server that has zones
+already stays on the policy warn for foreign zones until dnsctl server accept.
+Nothing is written to it.
+
+--address is where it serves DNS; without a port that means 53. --probe and --notify
+are for servers that must be asked or notified elsewhere (anycast).`,
+		Example: `  dnsctl server add ns1 --pool main --new --type bind --address 192.0.2.53 --control rndc://192.0.2.53:953
+  dnsctl server add ns2 --pool main --type bind --address 192.0.2.54 --control rndc://192.0.2.54:953 --control-key-file rndc.key --stats http://192.0.2.54:8053`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name = args[0]
+			return runServerAdd(cmd.Context(), a, o)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.pools, "pool", nil, "a `pool` to put it into")
+	f.Var(newEnum(&o.typ, "", typeNames()...), "type", "what kind of nameserver it is")
+	f.StringVar(&o.address, "address", "", "where it serves DNS, as `IP:PORT`")
+	f.StringVar(&o.probe, "probe", "", "where dnsctl asks it, as `IP:PORT`, if not at --address")
+	f.StringVar(&o.notify, "notify", "", "where NOTIFY goes, as `IP:PORT`, if not to --address")
+	f.StringVar(&o.control, "control", "", "its control channel, as `URL`")
+	f.StringVar(&o.keyFile, "control-key-file", "", "the `file` with the control channel's credential")
+	f.StringVar(&o.stats, "stats", "", "its statistics channel, as `URL`")
+	f.StringVar(&o.view, "view", "", "the `view` that is meant, where it has views")
+	f.BoolVar(&o.isNew, "new", false, "it does not run yet: make its credentials")
+	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
+	required(c, "type", "address")
+	c.MarkFlagsMutuallyExclusive("new", "control-key-file")
+	complete(c, "type", typeNames()...)
+	completeFlag(c, "pool", a.completePool)
+	return c
+}
+
+// server makes the server that the flags describe.
+func (o serverAddOptions) server() (fleet.Server, error) {
+	s := fleet.Server{Name: o.name, Type: o.typ, Control: o.control, Stats: o.stats, View: o.view, New: o.isNew}
+	var err error
+	if s.Address, err = parseAddr("address", o.address); err != nil {
+		return s, err
+	}
+	if o.probe != "" {
+		if s.Probe, err = parseAddr("probe", o.probe); err != nil {
+			return s, err
+		}
+	}
+	if o.notify != "" {
+		if s.Notify, err = parseAddr("notify", o.notify); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func runServerAdd(ctx context.Context, a *App, o serverAddOptions) error {
+	s, err := o.server()
+	if err != nil {
+		return err
+	}
+	n := bootstrap.NewServer{Server: s}
+	if o.keyFile != "" {
+		if n.ControlKey, err = os.ReadFile(o.keyFile); err != nil {
+			return report.Fail(report.ExitUsage, fmt.Errorf("read --control-key-file: %w", err), "")
+		}
+	} else if !o.isNew {
+		return usagef("give the credential of its control channel, or --new for a server that does not run yet", "--control-key-file is missing")
+	}
+	if n.Pools, err = a.oneOrMorePools(ctx, o.pools); err != nil {
+		return err
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return err
+	}
+	added, err := w.bootstrap.Add(ctx, w.store, n, a.meta(o.comment))
+	if errors.Is(err, fleet.ErrExists) {
+		return report.Hint(err, "look at it with: dnsctl server show "+o.name)
+	}
+	if err != nil {
+		return err
+	}
+	if v := added.Info.Version; v != "" {
+		a.Out.Say("%s answers: %s", o.name, strings.TrimSpace(v))
+	}
+	if added.Zones > 0 {
+		a.Out.Say("%s has %d zones already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, added.Zones, o.name)
+	}
+	return serverColumns.Write(a.Out, render.Rows([]fleet.Server{added.Server}))
+}

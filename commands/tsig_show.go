@@ -1,0 +1,97 @@
+package commands
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/fleet"
+)
+
+type tsigShowOptions struct {
+	name, program string
+	secret        bool
+}
+
+// snippets make a program know a key: name, algorithm and secret go into the
+// text.
+var snippets = map[string]string{
+	"bind": `key "%[1]s" { algorithm %[2]s; secret "%[3]s"; };
+`,
+	"dig": `# Save this in a file that only you can read, and use: dig -k FILE
+key "%[1]s" { algorithm %[2]s; secret "%[3]s"; };
+`,
+	"knot": `key:
+  - id: "%[1]s"
+    algorithm: %[2]s
+    secret: "%[3]s"
+`,
+	"nsd": `key:
+    name: "%[1]s"
+    algorithm: %[2]s
+    secret: "%[3]s"
+`,
+	"powerdns": `pdnsutil import-tsig-key '%[1]s' %[2]s '%[3]s'
+`,
+}
+
+func programs() []string { return []string{"bind", "nsd", "knot", "powerdns", "dig"} }
+
+func newTSIGShowCmd(a *App) *cobra.Command {
+	var o tsigShowOptions
+	c := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show a key, or the snippet that makes a program know it",
+		Long: `Shows a TSIG key. With --for, prints the snippet of configuration that makes that
+program know it. The secret is left out unless --show-secret asks for it.`,
+		Example: `  dnsctl tsig show main
+  dnsctl tsig show main --for dig --show-secret > main.key`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name = args[0]
+			return runTSIGShow(cmd.Context(), a, o)
+		},
+		ValidArgsFunction: a.completeKey,
+	}
+	c.Flags().Var(newEnum(&o.program, "", programs()...), "for", "the program that is to know it")
+	c.Flags().BoolVar(&o.secret, "show-secret", false, "with the secret")
+	complete(c, "for", programs()...)
+	return c
+}
+
+func runTSIGShow(ctx context.Context, a *App, o tsigShowOptions) error {
+	if o.secret && o.program == "" {
+		o.program = "bind"
+	}
+	k, err := a.key(ctx, o.name)
+	if err != nil {
+		return err
+	}
+	if o.program == "" {
+		return keyColumns.One(a.Out, k)
+	}
+	text := "SECRET (left out; add --show-secret)"
+	if o.secret {
+		if text, err = a.secretText(ctx, k); err != nil {
+			return err
+		}
+	}
+	_, err = io.WriteString(a.Out.Out, fmt.Sprintf(snippets[o.program], keyText(k.Name), algorithmText(k), text))
+	return err
+}
+
+// secretText is a key's secret in base64.
+func (a *App) secretText(ctx context.Context, k fleet.Key) (string, error) {
+	sealer, err := a.sealer(ctx)
+	if err != nil {
+		return "", err
+	}
+	plain, err := sealer.Open(ctx, k.Secret)
+	if err != nil {
+		return "", fmt.Errorf("open the secret of TSIG key %s: %w", keyText(k.Name), err)
+	}
+	return base64.StdEncoding.EncodeToString(plain.Reveal()), nil
+}

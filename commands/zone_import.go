@@ -1,0 +1,195 @@
+package commands
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/edit"
+	"dnsctl/render"
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+type zoneImportOptions struct {
+	paths   []string
+	pools   []string
+	zone    string
+	mapPath []string
+	lax     bool
+	style   string
+	comment string
+}
+
+func newZoneImportCmd(a *App) *cobra.Command {
+	var o zoneImportOptions
+	c := &cobra.Command{
+		Use:   "import FILE|DIR|named.conf...",
+		Short: "Import zones from files",
+		Long: `Imports zones from master files, from all master files below a folder, or from the
+primary zones of a BIND named.conf and what it includes. A zone that exists is
+brought to the file's content: only the difference is stored, and the serial never
+goes back. A zone whose serial in the file is ahead takes it.
+
+The name of a zone is that of its SOA; where that is relative, --zone, named.conf,
+or the file's name (example.org, db.example.org, example.org.zone) says it. The
+root zone is imported only when it is named: --zone .
+
+$INCLUDE may only reach what is below --include-root. --map-path replaces the start
+of the paths in a named.conf that comes from another machine. --lax turns faults of
+coexistence and glue into warnings; no record is ever dropped or changed.
+
+A file that fails, or that a named.conf names and is not there, is listed, and the
+others are imported all the same; the exit code is then 4.`,
+		Example: `  dnsctl zone import example.org.zone
+  dnsctl zone import --zone example.org --pool main db.example
+  dnsctl zone import --include-root /etc/bind --map-path /etc/bind=./etc-bind ./etc-bind/named.conf`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.paths = args
+			return runZoneImport(cmd.Context(), a, o)
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.pools, "pool", nil, "a `pool` for zones that are new")
+	f.StringVar(&o.zone, "zone", "", "the `name` of the zone in the file; of a named.conf only this zone")
+	f.StringArrayVar(&o.mapPath, "map-path", nil, "read `OLD=NEW`: paths that begin with OLD from NEW")
+	f.String("include-root", "", "the `folder` that $INCLUDE may reach")
+	f.BoolVar(&o.lax, "lax", false, "faults of coexistence and glue are warnings")
+	f.Var(newEnum(&o.style, "", serialStyles()...), "serial-style", "how serials of new zones are chosen")
+	f.StringVar(&o.comment, "comment", "", "a `text` for the zones' history")
+	complete(c, "serial-style", serialStyles()...)
+	completeFlag(c, "pool", a.completePool)
+	return c
+}
+
+// imported is what became of one file.
+type imported struct {
+	edit.Result
+	file string
+	err  error
+}
+
+var importColumns = render.List[imported]{
+	Nothing: "there was nothing to import",
+	Columns: []render.Column[imported]{
+		{Name: "zone", Value: func(r imported) any { return r.Zone }},
+		{Name: "action", Value: func(r imported) any { return r.Action }, Style: func(r imported) render.Style {
+			if r.err != nil {
+				return render.Bad
+			}
+			return render.Plain
+		}},
+		{Name: "serial", Value: func(r imported) any {
+			if r.err != nil {
+				return nil
+			}
+			return uint32(r.Serial)
+		}},
+		{Name: "records", Value: func(r imported) any { return r.Records }},
+		{Name: "added", Value: func(r imported) any { return r.Added }},
+		{Name: "removed", Value: func(r imported) any { return r.Removed }},
+		{Name: "file", Value: func(r imported) any { return r.file }, Show: render.WideOnly},
+		{Name: "warnings", Value: func(r imported) any { return warningTexts(r.Warnings) }, Show: render.DataOnly},
+		{Name: "error", Value: func(r imported) any {
+			if r.err != nil {
+				return r.err.Error()
+			}
+			return nil
+		}, Show: render.DataOnly},
+	},
+}
+
+func runZoneImport(ctx context.Context, a *App, o zoneImportOptions) error {
+	if err := importColumns.Check(a.Out); err != nil {
+		return err
+	}
+	src, err := newSources(a.Config.IncludeRoot, o)
+	if err != nil {
+		return err
+	}
+	for _, p := range o.paths {
+		if err := src.add(p); err != nil {
+			return err
+		}
+	}
+	e, err := a.editor(ctx)
+	if err != nil {
+		return err
+	}
+	pools, err := a.oneOrMorePools(ctx, o.pools)
+	if err != nil {
+		return err
+	}
+	results := make([]imported, 0, len(src.list)+len(src.missing))
+	progress := a.Out.Progress()
+	done := func(s edit.Source, r edit.Result, err error) {
+		results = append(results, a.importedOne(progress, s.Path, r, err))
+		progress.Update(report.Progress{Server: "import", Phase: "zones", Done: len(results), Total: len(src.list)})
+	}
+	for _, m := range src.missing {
+		results = append(results, a.importedOne(progress, m.path, edit.Result{Zone: m.zone}, m.err))
+	}
+	opts := edit.ImportOptions{Pools: pools, SerialStyle: zone.SerialStyle(o.style), Lax: o.lax}
+	err = e.Import(ctx, src.list, opts, a.meta(o.comment), done)
+	progress.Done()
+	slices.SortStableFunc(results, func(a, b imported) int {
+		return cmp.Or(strings.Compare(string(a.Zone.Key()), string(b.Zone.Key())), strings.Compare(a.file, b.file))
+	})
+	if e := importColumns.Write(a.Out, render.Rows(results)); e != nil && err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return a.importEnd(results)
+}
+
+// importedOne says what is wrong with a file at once, and makes its row.
+func (a *App) importedOne(p *render.Progress, path string, r edit.Result, err error) imported {
+	if len(r.Warnings) > 0 || err != nil {
+		p.Done()
+	}
+	for _, w := range r.Warnings {
+		a.warn(w.Place, w.Text)
+	}
+	if err == nil {
+		return imported{r, path, nil}
+	}
+	for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+		if !strings.HasPrefix(line, path) {
+			line = path + ": " + line
+		}
+		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Bad, "failed:"), render.Clean(line))
+	}
+	if _, hint := report.ExitOf(err); hint != "" {
+		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Strong, "hint:"), render.Clean(hint))
+	}
+	r.Action = "failed"
+	return imported{r, path, err}
+}
+
+// importEnd sums up on standard error and chooses the exit code: whatever could
+// not be imported makes it 4, and 1 when nothing could.
+func (a *App) importEnd(results []imported) error {
+	counts := map[string]int{}
+	for _, r := range results {
+		counts[r.Action]++
+	}
+	var parts []string
+	for _, action := range []string{edit.Created, edit.Changed, edit.Unchanged, "failed"} {
+		if n := counts[action]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, action))
+		}
+	}
+	if len(parts) == 0 {
+		return report.Fail(report.ExitUsage, errors.New("there was no zone to import"), "")
+	}
+	a.Out.Say("%d zones: %s", len(results), strings.Join(parts, ", "))
+	return end(partly(counts["failed"], len(results)))
+}

@@ -1,0 +1,87 @@
+package commands
+
+import (
+	"context"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/fleet"
+	"dnsctl/report"
+)
+
+func newZoneListCmd(a *App) *cobra.Command {
+	var f fleet.ZoneFilter
+	var all bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List zones",
+		Long: `Lists zones in canonical order. --match takes a pattern with * and ?, which also
+match dots. --all lists dnsctl's own marker zones instead.`,
+		Example: `  dnsctl zone list
+  dnsctl zone list --pool main --match '*.example.org' -o json
+  dnsctl zone list --deleted -o name`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runZoneList(cmd.Context(), a, f, all) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.Pool, "pool", "", "only zones in this `pool`")
+	fl.StringVar(&f.Glob, "match", "", "only zones whose name matches this `pattern`")
+	fl.BoolVar(&f.Deleted, "deleted", false, "the deleted zones that are still kept")
+	fl.BoolVar(&all, "all", false, "dnsctl's own zones as well")
+	completeFlag(c, "pool", a.completePool)
+	return c
+}
+
+func runZoneList(ctx context.Context, a *App, f fleet.ZoneFilter, all bool) error {
+	if err := zoneColumns.Check(a.Out); err != nil {
+		return err
+	}
+	s, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	if f.Pool != "" {
+		if _, err := a.oneOrMorePools(ctx, []string{f.Pool}); err != nil {
+			return err
+		}
+	}
+	kinds := []fleet.Kind{fleet.Ordinary}
+	if all {
+		kinds = append(kinds, fleet.Marker, fleet.Catalog, fleet.Restored)
+	}
+	rows := func(yield func(fleet.Zone, error) bool) {
+		for _, k := range kinds {
+			f.Kind = k
+			if !stream(func(each func(fleet.Zone) error) error { return s.Zones(ctx, f, each) }, yield) {
+				return
+			}
+		}
+	}
+	return zoneColumns.Write(a.Out, rows)
+}
+
+// stop ends a stream of the store whose reader has seen enough.
+const stop = ended(report.ExitOK)
+
+// stream turns a method that calls back into a sequence; false when the reader
+// wants no more.
+func stream[T any](each func(func(T) error) error, yield func(T, error) bool) bool {
+	more := true
+	err := each(func(v T) error {
+		if more = yield(v, nil); !more {
+			return stop
+		}
+		return nil
+	})
+	if err != nil && more {
+		var zero T
+		more = yield(zero, err)
+	}
+	return more
+}
+
+// rows makes a sequence of a method that calls back.
+func rows[T any](each func(func(T) error) error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) { stream(each, yield) }
+}

@@ -1,0 +1,64 @@
+package commands
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/edit"
+	"dnsctl/zone"
+)
+
+type zoneSetOptions struct {
+	name        string
+	add, remove []string
+	style       string
+	comment     string
+}
+
+func newZoneSetCmd(a *App) *cobra.Command {
+	var o zoneSetOptions
+	c := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Change a zone's pools or serial style",
+		Long: `Changes the pools a zone is in, or how its serials are chosen. Nameservers of a
+pool that the zone leaves drop it, those of a pool that it joins get it. A zone
+is always in one pool at least.`,
+		Example: `  dnsctl zone set example.org --add-pool us
+  dnsctl zone set example.org --remove-pool us --serial-style date`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name = args[0]
+			return runZoneSet(cmd.Context(), a, o)
+		},
+		ValidArgsFunction: a.completeZone,
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.add, "add-pool", nil, "put it into this `pool`")
+	f.StringSliceVar(&o.remove, "remove-pool", nil, "take it out of this `pool`")
+	f.Var(newEnum(&o.style, "", serialStyles()...), "serial-style", "how serials are chosen")
+	f.StringVar(&o.comment, "comment", "", "a `text` for the zone's history")
+	c.MarkFlagsOneRequired("add-pool", "remove-pool", "serial-style")
+	complete(c, "serial-style", serialStyles()...)
+	completeFlag(c, "add-pool", a.completePool)
+	completeFlag(c, "remove-pool", a.completePool)
+	return c
+}
+
+func runZoneSet(ctx context.Context, a *App, o zoneSetOptions) error {
+	name, err := parseZone(o.name)
+	if err != nil {
+		return err
+	}
+	if named := append(append([]string{}, o.add...), o.remove...); len(named) > 0 {
+		if _, err := a.oneOrMorePools(ctx, named); err != nil {
+			return err
+		}
+	}
+	e, err := a.editor(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := e.Set(ctx, name, edit.Change{AddPools: o.add, RemovePools: o.remove, SerialStyle: zone.SerialStyle(o.style)}, a.meta(o.comment))
+	return a.showResult(res, a.zoneError(ctx, name, err))
+}
