@@ -2,6 +2,7 @@ package bind
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,39 +159,40 @@ func allowed(r nameserver.ConfigRequest, e endpoints) string {
 	return b.String()
 }
 
-// transferList is who may copy zones: holders of the pools' keys, or our own
-// addresses where there are no keys.
+// transferList is who may copy zones: holders of the pools' keys, or where there
+// are no keys our own addresses and the primaries'.
 func transferList(r nameserver.ConfigRequest) string {
-	var b strings.Builder
-	for _, k := range r.Keys {
-		fmt.Fprintf(&b, "key %s; ", nameText(k.Name))
+	if len(r.Keys) > 0 {
+		return keyList(r)
 	}
-	if len(r.Keys) == 0 {
-		for _, p := range r.ProbeFrom {
-			fmt.Fprintf(&b, "%s; ", p.Masked())
-		}
+	list := addressList(r.Primaries)
+	for _, p := range r.ProbeFrom {
+		list += fmt.Sprintf("%s; ", p.Masked())
 	}
-	if b.Len() == 0 {
-		return "none; "
-	}
-	return b.String()
+	return cmp.Or(list, "none; ")
 }
 
 // notifyList is who may send NOTIFY besides a zone's own primaries.
 func notifyList(r nameserver.ConfigRequest) string {
+	return cmp.Or(keyList(r)+addressList(r.Primaries), "none; ")
+}
+
+func keyList(r nameserver.ConfigRequest) string {
 	var b strings.Builder
 	for _, k := range r.Keys {
 		fmt.Fprintf(&b, "key %s; ", nameText(k.Name))
 	}
+	return b.String()
+}
+
+func addressList(list []netip.AddrPort) string {
+	var b strings.Builder
 	seen := map[netip.Addr]bool{}
-	for _, p := range r.Primaries {
+	for _, p := range list {
 		if a := p.Addr().Unmap(); !seen[a] {
 			seen[a] = true
 			fmt.Fprintf(&b, "%s; ", a)
 		}
-	}
-	if b.Len() == 0 {
-		return "none; "
 	}
 	return b.String()
 }

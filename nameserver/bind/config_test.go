@@ -121,6 +121,9 @@ func TestConfigurationsOfManyShapesPassTheCheck(t *testing.T) {
 				t.Errorf("%s: it declares a zone: %s", what, line)
 			}
 		}
+		if strings.Contains(open, "allow-transfer { none; }") != (what == "no primaries") || strings.Contains(open, "allow-transfer { any") {
+			t.Errorf("%s: transfers: %s", what, open)
+		}
 		if !strings.Contains(open, "allow-new-zones yes") {
 			t.Errorf("%s: no zones can be added", what)
 		}
