@@ -23,6 +23,7 @@ type Question struct {
 type keyring struct {
 	server fleet.Server
 	newest map[int64]fleet.Key // pool -> newest valid key
+	names  []zone.Name         // of every key that the store knows, retired ones too
 	probe  *wire.Key           // of the first pool that has one
 }
 
@@ -33,6 +34,7 @@ func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
 		return k, fmt.Errorf("read TSIG keys: %w", err)
 	}
 	for _, key := range all {
+		k.names = append(k.names, key.Name)
 		cur, have := k.newest[key.Scope.PoolID]
 		if key.Scope.PoolID != 0 && key.Valid(f.Now()) && (!have || key.Created.After(cur.Created)) {
 			k.newest[key.Scope.PoolID] = key
@@ -82,10 +84,8 @@ func (k keyring) ours(refs []nameserver.PrimaryRef) bool {
 				return true
 			}
 		}
-		for _, key := range k.newest {
-			if r.Key != "" && r.Key.Equal(key.Name) {
-				return true
-			}
+		if r.Key != "" && slices.ContainsFunc(k.names, r.Key.Equal) {
+			return true
 		}
 	}
 	return false

@@ -28,14 +28,36 @@ func (s *Session) verdict(ctx context.Context, zones []nameserver.ZoneState) pla
 		return plan.Marker{State: plan.MarkerMissing, Reason: fmt.Sprintf(
 			"it carries no marker of this store: see what is on it, then `dnsctl bootstrap %[1]s` or `dnsctl server accept %[1]s`", s.Server.Name)}
 	}
-	mark, err := s.Mark(ctx)
-	if err != nil {
-		return wrong("its marker cannot be read: %v", err)
-	}
-	if reason := s.judge(ctx, mark); reason != "" {
-		return wrong("%s", reason)
+	if _, err := s.SoundMark(ctx); err != nil {
+		return wrong("%v", err)
 	}
 	return plan.Marker{State: plan.MarkerSound}
+}
+
+// SoundMark reads what the server's marker says, over DNS. The error says why it
+// is not one that this store put there, or why this store is older than it.
+func (s *Session) SoundMark(ctx context.Context) (fleet.Mark, error) {
+	mark, err := s.Mark(ctx)
+	if err != nil {
+		return mark, fmt.Errorf("its marker cannot be read: %w", err)
+	}
+	if reason := s.judge(ctx, mark); reason != "" {
+		return mark, errors.New(reason)
+	}
+	return mark, nil
+}
+
+// CheckMarker is guard 1 without an inventory: only the server's own marker is
+// looked at, by its control channel and over DNS.
+func (s *Session) CheckMarker(ctx context.Context) (plan.Marker, error) {
+	m, err := s.Driver.Zone(ctx, s.Server.Marker)
+	switch {
+	case err == nil:
+		return s.verdict(ctx, []nameserver.ZoneState{m}), nil
+	case errors.Is(err, nameserver.ErrNoZone):
+		return s.verdict(ctx, nil), nil
+	}
+	return plan.Marker{}, fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
 }
 
 func wrong(format string, args ...any) plan.Marker {
@@ -77,7 +99,9 @@ func (s *Session) judge(ctx context.Context, m fleet.Mark) string {
 	e, err := s.f.Store.FeedEntry(ctx, m.Pos)
 	switch {
 	case errors.Is(err, fleet.ErrNotFound):
-		return "" // compacted away; the store id, the epoch and the position agree
+		// Without the entry's id a fork of this store cannot be told. The server gets
+		// the present marker when it next asks for it, as for any other zone.
+		return fmt.Sprintf("its marker is at position %d of the change feed, which is not kept any more: it has not been transferred for long; if it stays so, `dnsctl server accept %s`", m.Pos, s.Server.Name)
 	case err != nil:
 		return fmt.Sprintf("the store's change feed cannot be read: %v", err)
 	case e.ID != m.Entry:
@@ -87,7 +111,7 @@ func (s *Session) judge(ctx context.Context, m fleet.Mark) string {
 }
 
 // Question is a question about a zone to this session's server, signed with the
-// newest valid key of the pool through which the server has it.
+// newest valid key of the first of its pools that has one.
 func (s *Session) Question(name zone.Name) Question {
 	return Question{Addr: s.Server.ProbeAddr(), Zone: name, Key: s.keys.probe}
 }

@@ -131,19 +131,21 @@ type LookOptions struct {
 // could not be read whole.
 func (s *Session) Look(ctx context.Context, o LookOptions) (plan.Input, error) {
 	in := s.input()
-	var err error
-	if in.Wanted, _, err = s.Wanted(ctx); err != nil {
-		return in, err
-	}
-	if err := s.lists(ctx, &in); err != nil {
-		return in, err
-	}
+	// The server is read before the database: what was made and added meanwhile
+	// is missing from a list then, and never mistaken for a zone nobody wants.
 	var zones []nameserver.ZoneState
 	if err := s.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
 		zones = append(zones, z)
 		return nil
 	}); err != nil {
 		return in, fmt.Errorf("read the zones of server %s: %w", s.Server.Name, err)
+	}
+	var err error
+	if in.Wanted, _, err = s.Wanted(ctx); err != nil {
+		return in, err
+	}
+	if err := s.lists(ctx, &in); err != nil {
+		return in, err
 	}
 	in.Marker = s.verdict(ctx, zones)
 	in.Have, err = s.probe(ctx, in.Wanted, zones, o.Progress)
@@ -178,14 +180,9 @@ func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, er
 			return in, fmt.Errorf("read zone %q of server %s: %w", n, s.Server.Name, err)
 		}
 	}
-	m, err := s.Driver.Zone(ctx, s.Server.Marker)
-	switch {
-	case err == nil:
-		in.Marker = s.verdict(ctx, []nameserver.ZoneState{m})
-	case errors.Is(err, nameserver.ErrNoZone):
-		in.Marker = s.verdict(ctx, nil)
-	default:
-		return in, fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
+	var err error
+	if in.Marker, err = s.CheckMarker(ctx); err != nil {
+		return in, err
 	}
 	in.Have, err = s.probe(ctx, in.Wanted, zones, nil)
 	return in, err
@@ -232,6 +229,7 @@ func (s *Session) probe(ctx context.Context, wanted []fleet.Wanted, zones []name
 		have[i].ZoneState = z
 		if isWanted[z.Name.Key()] && z.Role != nameserver.Other {
 			questions, at = append(questions, s.Question(z.Name)), append(at, i)
+			have[i].Probe = plan.Probe{Asked: true, Lost: true, Err: "no answer"}
 		}
 	}
 	done := 0

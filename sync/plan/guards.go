@@ -27,12 +27,21 @@ func (in *Input) guard(p *Plan) {
 // open says whether a step has an action that nothing has stopped.
 func (s *Step) open() bool { return s.Action != report.None && s.Outcome == "" }
 
-// guardNever is guard 4 for changes: a declared zone is changed only by hand.
+// guardNever is guard 4 for zones that are wanted: what the server signs itself,
+// and what is changed only by hand.
 func (in *Input) guardNever(p *Plan) {
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		if s.open() && s.Action == report.Change && s.Have.Origin == nameserver.Declared {
+		if !s.open() || s.Wanted == nil || s.Have == nil {
+			continue
+		}
+		switch {
+		case s.Have.Signs:
+			s.withhold(s.Action, GuardNever, s.Reason+"; the server signs it with keys of its own")
+		case s.Action == report.Change && s.Have.Origin == nameserver.Declared:
 			s.withhold(s.Action, GuardNever, s.Reason+"; it is declared in the server's own configuration file: change it there")
+		case s.Action == report.Change && s.Have.Origin == nameserver.Cataloged:
+			s.withhold(s.Action, GuardNever, s.Reason+"; it is a member of a catalog zone on the server: change it there")
 		}
 	}
 }
@@ -43,6 +52,7 @@ func (in *Input) guardMarker(p *Plan) {
 	case MarkerSound:
 		return
 	case MarkerMissing:
+		p.Withheld = in.Marker.Reason
 		for i := range p.Steps {
 			s := &p.Steps[i]
 			if s.open() && s.Action != report.Add {

@@ -73,7 +73,7 @@ const (
 type Plan struct {
 	Server   fleet.Server
 	Marker   MarkerState
-	Withheld string // guard 1's reason when it withholds every write
+	Withheld string // guard 1's reason when it withholds every write, or all but adds
 	Steps    []Step // every zone, in canonical order; those in agreement too
 	NoCopy   bool
 }
@@ -150,6 +150,8 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 		s.Copy = true
 	case h.Known && !SamePrimaries(h.Primaries, s.Config.Primaries):
 		s.set(report.Misconfigured, report.Change, fmt.Sprintf("transfers from %s, should be %s", list(h.Primaries), list(s.Config.Primaries)))
+		// What came from elsewhere goes when ours is transferred.
+		s.Copy = ok && (!in.Ours(h.Primaries) || served != w.Serial && !served.Behind(w.Serial))
 	case h.Probe.Lost:
 		s.set(report.Unknown, report.None, h.Probe.Err)
 	case h.Expired || !ok:
@@ -165,9 +167,6 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 	case h.Probe.SOA != "" && w.SOA != "" && !SameSOA(h.Probe.SOA, w.SOA):
 		s.set(report.Differs, report.Retransfer, "same serial, but its SOA is not ours")
 		s.Copy = true
-	}
-	if s.Class != report.OK && s.Class != report.Misconfigured && h.Role == nameserver.Secondary && h.Signs {
-		s.Outcome, s.Guard, s.Reason = report.Withheld, GuardNever, "the server signs it with keys of its own"
 	}
 	return s
 }
@@ -230,7 +229,8 @@ func (in *Input) unwanted(h *Have) Step {
 	if t, ok := in.Tombstones[k]; ok {
 		s.Tomb = &t
 		s.set(report.Stale, report.Delete, "deleted from the database on "+t.Deleted.UTC().Format("2006-01-02 15:04:05Z"))
-		s.Copy = !t.Kept
+		// What the tombstone keeps is no copy of what others have put there since.
+		s.Copy = !t.Kept || h.Role != nameserver.Secondary || h.Known && !in.Ours(h.Primaries) || h.Serial != nil && h.Serial.Ahead(t.LastSerial)
 	} else {
 		s.Reason = "never in this database"
 		s.Copy = true

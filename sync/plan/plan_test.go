@@ -102,7 +102,17 @@ func TestEachDifferenceGetsItsClassAndAction(t *testing.T) {
 			h := secondary("a.example.", 5)
 			h.Known, h.Primaries = true, []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort("192.0.2.1:53")}}
 			return []Have{h}
+		}, report.Misconfigured, report.Change, true},
+		{"other primaries, nothing transferred yet", func() []Have {
+			h := secondary("a.example.", 5)
+			h.Known, h.Primaries, h.Serial, h.Probe = true, []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort("192.0.2.1:53")}}, nil, Probe{}
+			return []Have{h}
 		}, report.Misconfigured, report.Change, false},
+		{"without our key, ahead", func() []Have {
+			h := secondary("a.example.", 6)
+			h.Known, h.Primaries = true, []nameserver.PrimaryRef{{Addr: primary.Addr}}
+			return []Have{h}
+		}, report.Misconfigured, report.Change, true},
 		{"without our key", func() []Have {
 			h := secondary("a.example.", 5)
 			h.Known, h.Primaries = true, []nameserver.PrimaryRef{{Addr: primary.Addr}}
@@ -240,13 +250,68 @@ func TestForeignLimitIsTenOrFivePercent(t *testing.T) {
 }
 
 func TestStaleZoneIsItsOwnCopyWhileItsContentIsKept(t *testing.T) {
-	for _, kept := range []bool{true, false} {
-		in := input()
-		in.Have = []Have{secondary("a.example.", 5), secondary("old.example.", 1)}
-		in.Tombstones[name("old.example.").Key()] = fleet.Tombstone{Name: name("old.example."), Kept: kept, Deleted: time.Unix(0, 0)}
-		if s := step(t, Make(in), "old.example."); s.Copy != !kept || s.Action != report.Delete || s.Outcome != report.Planned {
-			t.Errorf("kept %v: copy %v, %s %s", kept, s.Copy, s.Action, s.Outcome)
-		}
+	tests := []struct {
+		name   string
+		change func(*Have, *fleet.Tombstone)
+		copy   bool
+	}{
+		{"kept", func(*Have, *fleet.Tombstone) {}, false},
+		{"purged", func(_ *Have, t *fleet.Tombstone) { t.Kept = false }, true},
+		{"made a primary there since", func(h *Have, _ *fleet.Tombstone) { h.Role = nameserver.Primary }, true},
+		{"transferred from others since", func(h *Have, _ *fleet.Tombstone) {
+			h.Known, h.Primaries = true, []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort("192.0.2.1:53")}}
+		}, true},
+		{"past the last serial", func(h *Have, _ *fleet.Tombstone) { h.Serial = serial(8) }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := input()
+			old := secondary("old.example.", 7)
+			old.Known, old.Primaries = true, []nameserver.PrimaryRef{primary}
+			tomb := fleet.Tombstone{Name: old.Name, LastSerial: 7, Kept: true, Deleted: time.Unix(0, 0)}
+			tt.change(&old, &tomb)
+			in.Have = []Have{secondary("a.example.", 5), old}
+			in.Tombstones[old.Name.Key()] = tomb
+			if s := step(t, Make(in), "old.example."); s.Copy != tt.copy || s.Action != report.Delete || s.Outcome != report.Planned {
+				t.Errorf("copy %v, %s %s; want copy %v", s.Copy, s.Action, s.Outcome, tt.copy)
+			}
+		})
+	}
+}
+
+func TestChangesOfWhatIsNotOursToChangeAreWithheld(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Have)
+	}{
+		{"signed there", func(h *Have) { h.Signs = true }},
+		{"declared", func(h *Have) { h.Origin = nameserver.Declared }},
+		{"catalog member", func(h *Have) { h.Origin = nameserver.Cataloged }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := input()
+			h := foreign("a.example.")
+			tt.change(&h)
+			in.Have = []Have{h}
+			if s := step(t, Make(in), "a.example."); s.Action != report.Change || s.Outcome != report.Withheld || s.Guard != GuardNever {
+				t.Errorf("%s %s by %q", s.Action, s.Outcome, s.Guard)
+			}
+		})
+	}
+	in := input()
+	h := secondary("a.example.", 4)
+	h.Signs = true
+	in.Have = []Have{h}
+	if s := step(t, Make(in), "a.example."); s.Action != report.Retransfer || s.Outcome != report.Withheld || s.Guard != GuardNever {
+		t.Errorf("retransfer of what is signed there: %s %s by %q", s.Action, s.Outcome, s.Guard)
+	}
+}
+
+func TestMissingMarkerIsSaidOfTheServer(t *testing.T) {
+	in := input()
+	in.Marker = Marker{MarkerMissing, "none"}
+	if p := Make(in); p.Withheld != "none" {
+		t.Errorf("withheld %q", p.Withheld)
 	}
 }
 
