@@ -272,7 +272,7 @@ func metaRcode(t zone.Type) wire.Rcode {
 		return wire.RcodeSuccess
 	case t == 253 || t == 254: // MAILB, MAILA
 		return wire.RcodeNotImp
-	case t.IsMeta():
+	case t != 0 && t.IsMeta():
 		return wire.RcodeFormErr
 	}
 	return wire.RcodeSuccess

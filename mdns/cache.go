@@ -175,6 +175,17 @@ func (k *cache) remove(el *list.Element) {
 	k.used -= c.cost
 }
 
+// purge drops everything.
+func (k *cache) purge() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.order.Init()
+	clear(k.byEd)
+	k.used = 0
+	k.m.cacheBytes.Set(0)
+	k.m.cacheZones.Set(0)
+}
+
 // gone says whether an error of get means that the zone has just been deleted.
 func gone(err error) bool {
 	return errors.Is(err, fleet.ErrNoZone) || errors.Is(err, fleet.ErrNotFound)

@@ -17,6 +17,7 @@ type follower struct {
 	source Follower
 	index  *index
 	access func(ctx context.Context) error // reloads pools and keys
+	forget func()                          // drops all content: versions count anew
 	log    *slog.Logger
 	m      *metrics
 	now    func() time.Time
@@ -27,8 +28,9 @@ type follower struct {
 
 // load reads the whole index. Where the old one has served a serial that the new
 // state is behind, the zone is held back. A state from before the old one is
-// refused: it is of a lagging replica.
-func (f *follower) load(ctx context.Context, lower bool) error {
+// refused, since it is of a lagging replica, unless the store is known to have
+// another history now: forked.
+func (f *follower) load(ctx context.Context, forked bool) error {
 	fresh := newIndex()
 	begin := f.now()
 	var bad int
@@ -45,7 +47,7 @@ func (f *follower) load(ctx context.Context, lower bool) error {
 	if err != nil {
 		return fmt.Errorf("load index: %w", err)
 	}
-	if pos < f.index.position() && !lower {
+	if pos < f.index.position() && !forked {
 		f.m.regressions.Inc()
 		return fmt.Errorf("load index: the store is at feed position %d, behind %d", pos, f.index.position())
 	}
@@ -62,7 +64,10 @@ func (f *follower) load(ctx context.Context, lower bool) error {
 	if err := f.access(ctx); err != nil {
 		return err
 	}
-	held := f.index.replace(fresh, pos)
+	held := f.index.replace(fresh, pos, forked)
+	if forked {
+		f.forget()
+	}
 	f.lastID = id
 	f.m.reloads.Inc()
 	f.m.position.Set(float64(pos))
@@ -72,7 +77,7 @@ func (f *follower) load(ctx context.Context, lower bool) error {
 }
 
 // replace takes over another index's zones and says how many of them are held.
-func (x *index) replace(fresh *index, pos int64) (held int) {
+func (x *index) replace(fresh *index, pos int64, forked bool) (held int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for name, e := range fresh.byName {
@@ -80,7 +85,7 @@ func (x *index) replace(fresh *index, pos int64) (held int) {
 		if old == nil {
 			continue
 		}
-		if old.edition == e.edition && old.version > e.version && old.serial.Ahead(e.serial) && pos >= x.pos {
+		if !forked && old.edition == e.edition && old.version > e.version {
 			// Content was met that is newer than this state: see raise.
 			if n, still := *old, fresh.byID[old.zoneID]; still != nil {
 				n.pools = e.pools

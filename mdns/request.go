@@ -51,7 +51,7 @@ func (r *request) handle(ctx context.Context, msg, out []byte, peer netip.AddrPo
 		r.s.m.dropped.WithLabelValues("malformed").Inc()
 		return out, nil
 	case err != nil:
-		r.q.TSIG = nil
+		r.q.QuestionEnd = 0
 		return r.fail(out, wire.RcodeFormErr), nil
 	}
 	acc := r.s.access.Load()
@@ -177,9 +177,6 @@ func (r *request) finish(begin int, rcode wire.Rcode) []byte {
 // fail answers with an rcode alone.
 func (r *request) fail(out []byte, rcode wire.Rcode) []byte {
 	begin := len(out)
-	if rcode == wire.RcodeFormErr {
-		r.q.QuestionEnd = 0
-	}
 	r.begin(out, wire.Full, "", r.limit(), rcode&0xf, false)
 	return r.finish(begin, rcode)
 }

@@ -89,7 +89,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		sockets = append(sockets, k)
 		bound = append(bound, k.addr)
 	}
-	f := &follower{source: s.cfg.Source, index: s.index, access: s.loadAccess, log: s.log, m: s.m, now: s.cfg.Now}
+	f := &follower{source: s.cfg.Source, index: s.index, access: s.loadAccess, forget: s.cache.purge, log: s.log, m: s.m, now: s.cfg.Now}
 	if err := f.load(ctx, false); err != nil {
 		return err
 	}
