@@ -42,17 +42,6 @@ func runDBInit(ctx context.Context, a *App) error {
 			return err
 		}
 	}
-	a.Out.Say("secrets are sealed to %s and opened by the identity %s", st.Recipient, a.identityPlace())
+	a.Out.Say("secrets are sealed to %s and opened by this identity: %s", st.Recipient, a.identityPlace())
 	return statusColumns.One(a.Out, st)
-}
-
-// identityPlace says where the identity comes from.
-func (a *App) identityPlace() string {
-	switch id := a.identity(); {
-	case id.Command != "":
-		return "that a command prints"
-	case id.File != "":
-		return "in " + id.File
-	}
-	return "that is not configured here"
 }

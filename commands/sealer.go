@@ -23,6 +23,17 @@ func (a *App) identity() secret.AgeOptions {
 	return id
 }
 
+// identityPlace says where the identity comes from.
+func (a *App) identityPlace() string {
+	switch id := a.identity(); {
+	case id.Command != "":
+		return "printed by a command"
+	case id.File != "":
+		return id.File
+	}
+	return "not configured here"
+}
+
 // recipient is whom a new store's secrets are sealed to. Its identity file is
 // made when it is not there.
 func (a *App) recipient(ctx context.Context) (string, error) {
