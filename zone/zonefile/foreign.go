@@ -2,7 +2,9 @@ package zonefile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -32,8 +34,13 @@ func (p *rdataParser) foreign(t zone.Type) error {
 	if !ok {
 		return fmt.Errorf(`%s records are read in generic form only: \# LENGTH HEX (RFC 3597)`, t)
 	}
-	if t == typeAMTRELAY {
+	switch t {
+	case typeAMTRELAY:
 		return p.amtrelay()
+	case typeLOC:
+		if err := checkLOC(p.toks); err != nil {
+			return fmt.Errorf("%s wants %s: %w", t, want, err)
+		}
 	}
 	var line strings.Builder
 	var last []byte
@@ -64,8 +71,11 @@ func (p *rdataParser) foreign(t zone.Type) error {
 	if err == nil {
 		wire, err = packForeign(rr)
 	}
+	if err == nil {
+		err = obeys(t, wire)
+	}
 	if err == nil && !foreignWellFormed(t, wire) {
-		err = fmt.Errorf("a value is out of range")
+		err = errors.New("a value is out of range")
 	}
 	if err != nil {
 		return fmt.Errorf("%s wants %s: %s", t, want, foreignReason(err))
@@ -122,7 +132,7 @@ func foreignWellFormed(t zone.Type, rdata string) bool {
 		return false
 	}
 	again, err := packForeign(rr)
-	return err == nil && again == rdata
+	return err == nil && again == rdata && obeys(t, rdata) == nil
 }
 
 // foreignText is the presentation form of rdata; false when there is none that
@@ -147,4 +157,43 @@ func foreignText(t zone.Type, rdata string) (string, bool) {
 		return "", false
 	}
 	return text, true
+}
+
+const typeLOC zone.Type = 29
+
+// checkLOC refuses what the library would take of a LOC record (RFC 1876 section
+// 3) and silently change: more words or finer fractions than there are, and
+// altitudes below the lowest.
+func checkLOC(toks []token) error {
+	lengths := -1 // of altitude, size and precisions seen; -1: in the position yet
+	for _, t := range toks {
+		text := strings.ToLower(string(t.text))
+		_, fraction, _ := strings.Cut(strings.TrimSuffix(text, "m"), ".")
+		if lengths < 0 {
+			if len(fraction) > 3 {
+				return fmt.Errorf("%q: more than three decimals", clip(t.text))
+			}
+			if text == "e" || text == "w" {
+				lengths = 0
+			}
+			continue
+		}
+		lengths++
+		if len(fraction) > 2 {
+			return fmt.Errorf("%q: more than two decimals", clip(t.text))
+		}
+		v, err := strconv.ParseFloat(strings.TrimSuffix(text, "m"), 64)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%q: is not a length in metres", clip(t.text))
+		case lengths == 1 && v < -100000:
+			return fmt.Errorf("%q: altitude is below -100000m", clip(t.text))
+		case lengths > 4:
+			return fmt.Errorf("%q: is more than that", clip(t.text))
+		}
+	}
+	if lengths < 1 {
+		return errors.New("altitude is missing")
+	}
+	return nil
 }

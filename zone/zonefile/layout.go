@@ -10,32 +10,33 @@ import (
 type kind uint8
 
 const (
-	kName    kind = iota // domain name
-	kU8                  // decimal number of one octet
-	kU16                 // of two
-	kU32                 // of four
-	kPeriod              // of four octets, seconds; in text also 1h30m
-	kIPv4                // address
-	kIPv6                // address
-	kString              // character-string: a length octet and so many octets
-	kMaybe               // character-string that may be left out at the end
-	kStrings             // one or more character-strings, to the end
-	kLong                // octets to the end, in text one string (CAA, URI)
-	kTag                 // character-string of letters and digits, without quotes (CAA)
-	kHex                 // octets to the end, in text hexadecimal in any number of words
-	kBase64              // octets to the end, in text base64 in any number of words
-	kKey                 // kBase64 that may be empty (KEY without a key)
-	kSalt                // a length octet and octets, in text one hexadecimal word or - (NSEC3)
-	kHash                // a length octet and octets, in text one base32hex word (NSEC3)
-	kTypes               // type bitmap to the end (RFC 4034 section 4.1.2)
-	kType                // type number
-	kAlg                 // DNSSEC algorithm
-	kDigest              // DS digest type
-	kCert                // CERT type
-	kTime                // seconds since 1970, in text YYYYMMDDHHmmSS (RFC 4034 section 3.2)
-	kEUI48               // 6 octets, hexadecimal with - between
-	kEUI64               // 8 octets
-	kNode                // 8 octets, four groups of hexadecimal with : between (RFC 6742)
+	kName      kind = iota // domain name
+	kU8                    // decimal number of one octet
+	kU16                   // of two
+	kU32                   // of four
+	kPeriod                // of four octets, seconds; in text also 1h30m
+	kIPv4                  // address
+	kIPv6                  // address
+	kString                // character-string: a length octet and so many octets
+	kMaybe                 // character-string that may be left out at the end
+	kStrings               // one or more character-strings, to the end
+	kLong                  // octets to the end, in text one string (CAA, URI)
+	kTag                   // character-string of letters and digits, without quotes (CAA)
+	kHex                   // octets to the end, in text hexadecimal in any number of words
+	kBase64                // octets to the end, in text base64 in any number of words
+	kKey                   // kBase64 that may be empty (KEY without a key)
+	kSalt                  // a length octet and octets, in text one hexadecimal word or - (NSEC3)
+	kHash                  // a length octet and octets, in text one base32hex word (NSEC3)
+	kTypes                 // type bitmap to the end (RFC 4034 section 4.1.2); may be empty
+	kSomeTypes             // type bitmap with at least one type
+	kType                  // type number
+	kAlg                   // DNSSEC algorithm
+	kDigest                // DS digest type
+	kCert                  // CERT type
+	kTime                  // seconds since 1970, in text YYYYMMDDHHmmSS (RFC 4034 section 3.2)
+	kEUI48                 // 6 octets, hexadecimal with - between
+	kEUI64                 // 8 octets
+	kNode                  // 8 octets, four groups of hexadecimal with : between (RFC 6742)
 )
 
 // field is one field of rdata with the name that usage messages give it.
@@ -98,7 +99,7 @@ var layouts = map[zone.Type][]field{
 	zone.TypeDS:         ds,
 	44:                  {{kU8, "ALGORITHM"}, {kU8, "TYPE"}, {kHex, "FINGERPRINT"}}, // SSHFP
 	zone.TypeRRSIG:      rrsig,
-	zone.TypeNSEC:       {{kName, "NEXT"}, {kTypes, "TYPE..."}},
+	zone.TypeNSEC:       {{kName, "NEXT"}, {kSomeTypes, "TYPE..."}},
 	zone.TypeDNSKEY:     dnskey,
 	49:                  {{kBase64, "DATA"}}, // DHCID
 	zone.TypeNSEC3:      {{kU8, "HASH"}, {kU8, "FLAGS"}, {kU16, "ITERATIONS"}, {kSalt, "SALT"}, {kHash, "NEXT"}, {kTypes, "TYPE..."}},
@@ -187,11 +188,10 @@ func (k kind) span(rdata string) int {
 		if n == 0 {
 			return -1
 		}
-	case kTypes:
-		if !validBitmap(rdata) {
+	case kTypes, kSomeTypes:
+		if !validBitmap(rdata) || n == 0 && k == kSomeTypes {
 			return -1
 		}
-		return n
 	}
 	return n // kLong, kKey
 }
@@ -260,7 +260,7 @@ func wellFormed(t zone.Type, rdata string) bool {
 		}
 		rest = rest[n:]
 	}
-	return rest == "" && digestFits(t, rdata)
+	return rest == "" && obeys(t, rdata) == nil
 }
 
 func isTag(s string) bool {
@@ -271,34 +271,6 @@ func isTag(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// digests says where a digest and the octet that names its kind stand in the
-// rdata, and how long each kind is (RFC 4034, 4509 and 6605; RFC 4255 and 6594;
-// RFC 8976 section 2.2.3).
-var digests = func() map[zone.Type]digest {
-	ds := digest{3, 4, map[byte]int{1: 20, 2: 32, 4: 48}}
-	return map[zone.Type]digest{
-		zone.TypeDS: ds, 59: ds, 32768: ds, 32769: ds,
-		44:              {1, 2, map[byte]int{1: 20, 2: 32}},
-		zone.TypeZONEMD: {5, 6, map[byte]int{1: 48, 2: 64}},
-	}
-}()
-
-type digest struct {
-	kindAt, at int
-	lengths    map[byte]int
-}
-
-// digestFits checks the digest's length where its kind says it: a nameserver
-// refuses the whole zone for a record that has it wrong.
-func digestFits(t zone.Type, rdata string) bool {
-	d, ok := digests[t]
-	if !ok {
-		return true
-	}
-	want, ok := d.lengths[rdata[d.kindAt]]
-	return !ok || len(rdata) == d.at+want
 }
 
 // canonical is rdata with the names in it in lower case: two records for which

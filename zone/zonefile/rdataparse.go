@@ -68,8 +68,10 @@ func (p *rdataParser) rdata(t zone.Type) error {
 	if len(p.toks) > 0 {
 		return p.fail(t, field{}, p.toks[0].text, errExtra)
 	}
-	if !digestFits(t, string(p.out[start:])) {
-		return fmt.Errorf("%s wants %s: the digest has the wrong length for its type", t, usage(t))
+	if rule, ok := rules[t]; ok {
+		if err := rule(string(p.out[start:])); err != nil {
+			return fmt.Errorf("%s wants %s: %w", t, usage(t), err)
+		}
 	}
 	return nil
 }
@@ -103,7 +105,7 @@ func (p *rdataParser) field(k kind) error {
 		return p.text(k)
 	case kHex, kBase64, kKey:
 		return p.blob(k)
-	case kTypes:
+	case kTypes, kSomeTypes:
 		return p.bitmap()
 	}
 	b, err := p.take()

@@ -120,7 +120,7 @@ func appendField(dst []byte, k kind, b string) ([]byte, bool) {
 		return dst, true
 	case kHash:
 		return base32hex.AppendEncode(dst, []byte(b[1:])), true
-	case kTypes:
+	case kTypes, kSomeTypes:
 		return appendBitmap(dst, b), true
 	case kEUI48, kEUI64:
 		return appendGroups(dst, b, 1, '-'), true
