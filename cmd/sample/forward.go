@@ -104,7 +104,7 @@ func modern(n int) string {
 @	IN	HTTPS	1 . alpn="h2,h3" ipv4hint=%[1]s ipv6hint=%[2]s
 www	IN	HTTPS	0 @
 _8443._https.api	IN	HTTPS	1 api port=8443 alpn=h2
-_dns.resolver	IN	SVCB	1 doh alpn=h2 key7="/dns-query{?dns}"
+_dns.resolver	IN	SVCB	1 doh alpn=h2 key65280="two words"
 api	IN	A	%[1]s
 doh	IN	A	%[3]s
 @	IN	CAA	0 issue "ca.example.net; validationmethods=dns-01"
