@@ -119,7 +119,7 @@ type ZoneConfig struct {
 	Name        zone.Name
 	Incarnation string // keeps files of a zone's earlier life apart
 	Primaries   []PrimaryRef
-	QueryFrom   []netip.Prefix // when set, only these may query it (markers)
+	KeyOnly     bool // only holders of its primaries' keys may query it (markers), where they have keys
 }
 
 // Export is a copy of a zone.

@@ -241,10 +241,10 @@ func secondaryText(z nameserver.ZoneConfig, file, format string) string {
 		}
 		b.WriteString("}; ")
 	}
-	if z.QueryFrom != nil {
+	if z.KeyOnly && len(keys) > 0 {
 		b.WriteString("allow-query { ")
-		for _, p := range z.QueryFrom {
-			fmt.Fprintf(&b, "%s; ", p.Masked())
+		for _, k := range keys {
+			fmt.Fprintf(&b, "key %s; ", nameText(k))
 		}
 		b.WriteString("}; ")
 	}

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,6 +22,8 @@ type Locks interface {
 const (
 	lockTTL  = 30 * time.Second
 	lockWait = 10 * time.Second // the leader gives a server's lock up between batches
+
+	releaseTime = 5 * time.Second
 )
 
 // WithLock runs work while it holds the server's lock. When the lock is lost,
@@ -50,20 +53,42 @@ func WithLock(ctx context.Context, locks Locks, server, holder string, work func
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		for pause(ctx, lockTTL/3) == nil {
-			if _, err := locks.Renew(ctx, lease, lockTTL); err != nil && ctx.Err() == nil {
-				cancel(fmt.Errorf("the lock of server %s: %w", server, err))
-			}
+		if err := keep(ctx, locks, lease); err != nil {
+			cancel(fmt.Errorf("the lock of server %s: %w", server, err))
 		}
 	}()
 	err := work(ctx)
-	if cause := context.Cause(ctx); err == nil && cause != nil {
+	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		err = cause
 	}
 	cancel(nil)
 	<-stopped
-	if e := locks.Release(context.WithoutCancel(ctx), lease); e != nil && err == nil {
+	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer end()
+	if e := locks.Release(ctx, lease); e != nil && err == nil {
 		err = fmt.Errorf("unlock server %s: %w", server, e)
 	}
 	return err
+}
+
+// keep renews a lease until ctx ends, or returns why it is lost. A store that
+// does not answer for a moment is no loss yet; the work ends well before the
+// lease does.
+func keep(ctx context.Context, locks Locks, lease fleet.Lease) error {
+	renewed := time.Now()
+	for pause(ctx, lockTTL/6) == nil {
+		began := time.Now()
+		try, cancel := context.WithTimeout(ctx, lockTTL/6)
+		_, err := locks.Renew(try, lease, lockTTL)
+		cancel()
+		switch {
+		case err == nil:
+			renewed = began
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, fleet.ErrLeaseLost) || time.Since(renewed) > lockTTL/2:
+			return err
+		}
+	}
+	return nil
 }

@@ -18,17 +18,25 @@ type Sealer = secret.Sealer
 
 // Advance moves the server's marker to the present head of the feed when what it
 // says on the server does not cover position past yet, and waits until the
-// server shows it.
+// server shows it. A marker that is not sound is not repaired here: that is an
+// error.
 func (a *Applier) Advance(ctx context.Context, s *inventory.Session, past int64, o Options) error {
-	mark, err := s.Mark(ctx)
-	if err == nil && mark.Server == s.Server.ID && mark.Pos >= past {
-		return nil
+	mark, err := s.SoundMark(ctx)
+	if err != nil || mark.Pos >= past {
+		return err
 	}
-	return a.Place(ctx, s, o)
+	if mark, err = a.WriteMarker(ctx, s, o); err != nil {
+		return err
+	}
+	if err := s.Driver.Retransfer(ctx, s.Server.Marker); err != nil {
+		return fmt.Errorf("retransfer the marker: %w", err)
+	}
+	return a.proveMarker(ctx, s, mark, o)
 }
 
 // Place writes the marker with the feed's present head, makes sure that the
-// server has the zone, and waits until it answers with it.
+// server has the zone, and waits until it answers with it. Only bootstrap and
+// server accept may do that.
 func (a *Applier) Place(ctx context.Context, s *inventory.Session, o Options) error {
 	mark, err := a.WriteMarker(ctx, s, o)
 	if err != nil {
@@ -41,7 +49,9 @@ func (a *Applier) Place(ctx context.Context, s *inventory.Session, o Options) er
 		if err != nil {
 			return fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
 		}
-		if err := s.Driver.Add(ctx, s.ZoneConfig(w)); err != nil && !errors.Is(err, nameserver.ErrExists) {
+		c := s.ZoneConfig(w)
+		c.KeyOnly = true
+		if err := s.Driver.Add(ctx, c); err != nil && !errors.Is(err, nameserver.ErrExists) {
 			return fmt.Errorf("add the marker: %w", err)
 		}
 	case err != nil:
@@ -94,8 +104,9 @@ func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet
 	deadline := a.Now().Add(proof)
 	nudge := a.Now().Add(time.Second)
 	for {
-		got, err := s.Mark(ctx)
-		if err == nil && got.Store == m.Store && got.Server == m.Server && got.Epoch == m.Epoch && got.Pos >= m.Pos {
+		// An old marker that is ahead of us proves nothing: it must be sound.
+		got, err := s.SoundMark(ctx)
+		if err == nil && got.Pos >= m.Pos {
 			return a.Store.SetMarker(ctx, s.Server.ID, got.Pos, true)
 		}
 		if err == nil {
@@ -117,12 +128,12 @@ func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet
 
 // markerStillOurs reads the marker again, right before deletions.
 func (r *run) markerStillOurs(ctx context.Context) error {
-	in, err := r.s.LookAt(ctx, nil)
+	m, err := r.s.CheckMarker(ctx)
 	if err != nil {
 		return fmt.Errorf("the marker could not be read again: %w", err)
 	}
-	if in.Marker.State != plan.MarkerSound {
-		return errors.New(in.Marker.Reason)
+	if m.State != plan.MarkerSound {
+		return errors.New(m.Reason)
 	}
 	return nil
 }

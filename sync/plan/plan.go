@@ -97,6 +97,8 @@ const (
 	GuardCopy    = "copy"
 	GuardAccept  = "accept"
 	GuardConfirm = "confirm"
+	GuardBatch   = "batch"       // an earlier deletion on the server failed
+	GuardEnded   = "interrupted" // the run ended before the step began
 )
 
 // Make plans one server. The inventory in in.Have is whole: one that could not
