@@ -336,3 +336,46 @@ func TestMetaTypesAreAnsweredAsByNamed(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRequests feeds octets to the request handler: no answer may be unreadable,
+// longer than allowed, or given to what is no query.
+func FuzzRequests(f *testing.F) {
+	m := newMemory()
+	m.create(parse(f, "plain.test.", trickyZones["plain.test."]))
+	m.create(parse(f, ".", ". 60 IN SOA a. b. 1 2 3 4 5\n. 60 IN NS a.\n*. 60 IN TXT x\nb. 60 IN DNAME c.\n"))
+	m.addKey(f, "pool.key.", "hmac-sha256.", keySecret, fleet.Scope{PoolID: testPool})
+	r := start(f, m, func(c *Config) { c.Logger = nil })
+	for _, name := range []string{"www.plain.test.", "x.wild.plain.test.", "x.dn.plain.test.", "loop1.plain.test.", "x.sub.plain.test.", "nx.", "x.b."} {
+		for _, qt := range []uint16{dns.TypeA, dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR} {
+			q := new(dns.Msg).SetQuestion(name, qt)
+			q.SetEdns0(600, true)
+			b, _ := q.Pack()
+			f.Add(b)
+		}
+	}
+	key := wire.Key{Name: n("pool.key."), Algorithm: wire.HMACSHA256, Secret: []byte(keySecret)}
+	signed, _ := wire.SignRequest(transferQuery("plain.test.", zone.TypeIXFR, 1), 0, key, time.Now())
+	f.Add(signed)
+	peer := netip.MustParseAddrPort("127.0.0.1:5")
+	req := r.newRequest(true)
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		out, err := req.handle(t.Context(), msg, nil, peer, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, ok := wire.ParseHeader(msg)
+		if len(out) == 0 {
+			if ok && h.Flags&wire.FlagQR == 0 {
+				t.Fatalf("no answer to %x", msg)
+			}
+			return
+		}
+		var got dns.Msg
+		if err := got.Unpack(out); err != nil {
+			t.Fatalf("answer %x cannot be read: %v", out, err)
+		}
+		if len(out) > 1232 || got.Id != h.ID || !got.Response {
+			t.Fatalf("answer of %d octets: %v", len(out), got)
+		}
+	})
+}
