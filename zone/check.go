@@ -135,6 +135,7 @@ func Check(s *Snapshot) []Fault {
 func CheckOwners(content Content, owners []Key) []Fault {
 	c := newChecker(content)
 	c.apexNS()
+	c.nameservers(c.apexKey, c.at(c.apexKey))
 	owners = slices.Clone(owners)
 	slices.Sort(owners)
 	owners = slices.Compact(owners)
@@ -312,7 +313,7 @@ func (c *checker) set(set RRset, apex bool, covered Type) {
 		}
 	case TypeDS:
 		if apex {
-			c.warn(FaultDSAtApex, set, "DS records are in the parent zone", "a DS at the apex is never used")
+			c.err(FaultDSAtApex, set, "DS records are in the parent zone", "there is no DS at a zone's apex (RFC 4035 section 2.4)")
 		}
 	}
 }

@@ -90,7 +90,8 @@ func foreignReason(err error) string {
 	if i := strings.LastIndex(s, " at line: "); i >= 0 {
 		s = s[:i]
 	}
-	if strings.HasPrefix(s, ":") {
+	s = strings.TrimSuffix(strings.TrimSuffix(s, `: "\n"`), `: " "`) // where a word is missing
+	if s == "" || s[0] == ':' {
 		s = "malformed value" + s
 	}
 	return s
