@@ -82,11 +82,9 @@ func (s *Store) initNew(ctx context.Context, o Options) error {
 	if err != nil || initialised || version > SchemaVersion() {
 		return err
 	}
-	recipient := ""
-	if o.Recipient != nil {
-		if recipient, err = o.Recipient(ctx); err != nil {
-			return err
-		}
+	recipient, err := o.Recipient(ctx)
+	if err != nil {
+		return err
 	}
 	_, err = s.Init(ctx, recipient)
 	return err

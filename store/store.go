@@ -15,11 +15,12 @@ import (
 
 // Options say how a store is opened.
 type Options struct {
-	// Create makes and initialises an SQLite store that is not there. Without it
-	// that is an error, so that a mistyped path never becomes an empty store.
+	// Create makes an SQLite store that is not there. Without it that is an error,
+	// so that a mistyped path never becomes an empty store.
 	Create bool
-	// Recipient is whom a new store's secrets are sealed to; it is asked for only
-	// when a store is initialised by Create.
+	// Recipient is whom a new store's secrets are to be sealed to. With Create, a
+	// store that is not initialised is, for it; it is asked for only then. Without
+	// a Recipient that is left to Init.
 	Recipient func(ctx context.Context) (string, error)
 	// ReadOnly opens for reading; every write fails.
 	ReadOnly bool
@@ -68,7 +69,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	} else {
 		err = s.openPostgres(ctx, loc.dsn)
 	}
-	if err == nil && o.Create && loc.path != "" {
+	if err == nil && o.Create && o.Recipient != nil && loc.path != "" {
 		err = s.initNew(ctx, o)
 	}
 	if err == nil && !o.AnySchema {

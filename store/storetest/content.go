@@ -1,0 +1,124 @@
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+var contentTests = map[string]func(*testing.T, *env){
+	"an edition that is not there is no zone": func(t *testing.T, e *env) {
+		if _, _, err := e.Snapshot(t.Context(), 99); !errors.Is(err, fleet.ErrNoZone) {
+			t.Errorf("snapshot: %v", err)
+		}
+		if _, err := e.Owners(t.Context(), 99, []zone.Key{"x"}); !errors.Is(err, fleet.ErrNoZone) {
+			t.Errorf("owners: %v", err)
+		}
+		if _, err := e.Zone(t.Context(), name("a.example.")); !errors.Is(err, fleet.ErrNoZone) {
+			t.Errorf("zone: %v", err)
+		}
+	},
+	"owners come as the snapshot has them": func(t *testing.T, e *env) {
+		s := content(t, "example.org.", 1, 1200, host("deep.in.example.org.", 1), ns(name("deep.in.example.org.")))
+		z := e.create(s)
+		var keys []zone.Key
+		var want []zone.RRset
+		for k, set := range s.From("") {
+			if len(keys) == 0 || keys[len(keys)-1] != k {
+				keys = append(keys, k)
+			}
+			want = append(want, set)
+		}
+		slices.Reverse(keys)
+		keys = append(keys, name("nothere.example.org.").Key())
+		got, err := e.Owners(t.Context(), z.Edition.ID, keys)
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%d instead of %d RRsets, %v", len(got), len(want), err)
+		}
+		if got, err := e.Owners(t.Context(), z.Edition.ID, nil); err != nil || len(got) != 0 {
+			t.Fatalf("nothing asked, %d RRsets, %v", len(got), err)
+		}
+		for n, want := range map[string]bool{"example.org.": true, "in.example.org.": true, "n.example.org.": false, "zz.example.org.": false, "host0000001.example.org.": true} {
+			if got, err := e.Has(t.Context(), z.Edition.ID, name(n).Key()); err != nil || got != want || s.Has(name(n).Key()) != want {
+				t.Errorf("%s: %v, %v", n, got, err)
+			}
+		}
+	},
+	"zones are listed in canonical order, by what is asked": func(t *testing.T, e *env) {
+		eu, us := e.pool("eu"), e.pool("us")
+		for _, n := range []string{"z.example.", "example.", "a.z.example.", "Z.a.example.", "a\\000b.example.", "xn--bcher-kva.test."} {
+			e.create(content(t, n, 1, 0), eu)
+		}
+		e.create(content(t, "us.test.", 1, 0), us)
+		e.create(content(t, "both.test.", 1, 0), us, eu)
+		gone := e.create(content(t, "gone.test.", 1, 0), us)
+		e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: gone, Delete: true}}})
+		for what, c := range map[string]struct {
+			f    fleet.ZoneFilter
+			want []string
+		}{
+			"all":     {fleet.ZoneFilter{}, []string{"example.", "Z.a.example.", "a\\000b.example.", "z.example.", "a.z.example.", "both.test.", "us.test.", "xn--bcher-kva.test."}},
+			"glob":    {fleet.ZoneFilter{Glob: "*.A.Example"}, []string{"Z.a.example."}},
+			"deep":    {fleet.ZoneFilter{Glob: "*z*.example."}, []string{"Z.a.example.", "z.example.", "a.z.example."}},
+			"pool":    {fleet.ZoneFilter{Pool: "us"}, []string{"both.test.", "us.test."}},
+			"deleted": {fleet.ZoneFilter{Deleted: true, Pool: "us"}, []string{"gone.test."}},
+			"kind":    {fleet.ZoneFilter{Kind: fleet.Marker}, nil},
+		} {
+			var got []string
+			err := e.Zones(t.Context(), c.f, func(z fleet.Zone) error {
+				got = append(got, z.Name.String())
+				return nil
+			})
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s: %q, %v", what, got, err)
+			}
+		}
+		stop := errors.New("enough")
+		if err := e.Zones(t.Context(), fleet.ZoneFilter{}, func(fleet.Zone) error { return stop }); !errors.Is(err, stop) {
+			t.Errorf("stopped by %v", err)
+		}
+		if err := e.Zones(t.Context(), fleet.ZoneFilter{Glob: "[a"}, func(fleet.Zone) error { return nil }); err == nil {
+			t.Error("a malformed pattern is taken")
+		}
+		names, err := e.Names(t.Context(), "Z.", 10)
+		if err != nil || !slices.Equal(names, []zone.Name{name("z.a.example."), name("z.example.")}) {
+			t.Errorf("names %v, %v", names, err)
+		}
+		if names, err := e.Names(t.Context(), "", 3); err != nil || len(names) != 3 {
+			t.Errorf("names %v, %v", names, err)
+		}
+	},
+	"the index is every live zone of every kind with its pools": func(t *testing.T, e *env) {
+		eu, us := e.pool("eu"), e.pool("us")
+		a := e.create(content(t, "a.example.", 5, 0), us, eu)
+		m := newZone(content(t, "abc.dnsctl.invalid.", 1, 0), eu)
+		m.Kind = fleet.Marker
+		e.commit(fleet.Commit{Creates: []fleet.Create{m}})
+		b := e.create(content(t, "b.example.", 1, 0))
+		gone := e.create(content(t, "gone.example.", 1, 0), eu)
+		e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: gone, Delete: true}}})
+		got := map[zone.Name]fleet.Served{}
+		pos, err := e.Index(t.Context(), func(v fleet.Served) error {
+			got[v.Name] = v
+			return nil
+		})
+		head, _ := e.Head(t.Context())
+		if err != nil || pos != head || len(got) != 3 {
+			t.Fatalf("%d zones at %d of %d, %v", len(got), pos, head, err)
+		}
+		v := got[a.Name]
+		if v.ZoneID != a.ID || v.Edition != a.Edition.ID || v.Version != 1 || v.Serial != 5 || v.SOA != a.Edition.SOA || !slices.Equal(v.Pools, []int64{eu.ID, us.ID}) {
+			t.Errorf("served %+v", v)
+		}
+		if got[name("abc.dnsctl.invalid.")].Kind != fleet.Marker || len(got[b.Name].Pools) != 0 {
+			t.Errorf("served %+v", got)
+		}
+		some, err := e.Served(t.Context(), []int64{a.ID, gone.ID, 99})
+		if err != nil || len(some) != 1 || some[0].Name != a.Name {
+			t.Errorf("served %+v, %v", some, err)
+		}
+	},
+}

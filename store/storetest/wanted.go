@@ -1,0 +1,154 @@
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"dnsctl/fleet"
+	"dnsctl/zone"
+)
+
+func (e *env) wanted(v fleet.Server) ([]fleet.Wanted, int64) {
+	e.t.Helper()
+	var out []fleet.Wanted
+	pos, err := e.Wanted(e.t.Context(), v.ID, func(w fleet.Wanted) error {
+		out = append(out, w)
+		return nil
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return out, pos
+}
+
+func (e *env) tombstones(v fleet.Server) (names []string, all []fleet.Tombstone) {
+	e.t.Helper()
+	all, err := e.Tombstones(e.t.Context(), v.ID)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, w := range all {
+		names = append(names, w.Name.String())
+	}
+	return names, all
+}
+
+var wantedTests = map[string]func(*testing.T, *env){
+	"a server should have the union of its pools": func(t *testing.T, e *env) {
+		eu, us, asia := e.pool("eu"), e.pool("us"), e.pool("asia")
+		v := e.server("ns1", us, eu)
+		for _, c := range []struct {
+			name  string
+			pools []fleet.Pool
+		}{{"z.example.", []fleet.Pool{eu}}, {"B.example.", []fleet.Pool{us, eu}}, {"a.b.example.", []fleet.Pool{us}}, {"asia.example.", []fleet.Pool{asia}}, {"none.example.", nil}} {
+			e.create(content(t, c.name, 3, 1), c.pools...)
+		}
+		e.delete(e.create(content(t, "gone.example.", 1, 1), eu), false)
+		other := e.server("ns2", eu)
+		for _, s := range []fleet.Server{v, other} {
+			m := newZone(content(t, s.Marker.String(), 1, 0), eu)
+			m.Kind = fleet.Marker
+			e.commit(fleet.Commit{Creates: []fleet.Create{m}})
+		}
+		all, pos := e.wanted(v)
+		var names []string
+		for _, w := range all {
+			names = append(names, w.Name.String())
+			one, err := e.WantedOne(t.Context(), v.ID, w.Name.Lower())
+			if err != nil || one.Incarnation != w.Incarnation || !slices.Equal(one.Pools, w.Pools) || one.Serial != w.Serial {
+				t.Errorf("one is %+v, %v", one, err)
+			}
+		}
+		if want := []string{"B.example.", "a.b.example.", "z.example.", v.Marker.String()}; !slices.Equal(names, want) {
+			t.Fatalf("wanted %v", names)
+		}
+		b := e.zone("b.example.")
+		w := all[0]
+		if w.ZoneID != b.ID || w.Edition != b.Edition.ID || w.Serial != 3 || w.SOA != b.Edition.SOA.Data.First() || !slices.Equal(w.Pools, []int64{eu.ID, us.ID}) ||
+			len(w.Incarnation) != 32 || w.Kind != fleet.Ordinary || w.FirstFeed == 0 {
+			t.Fatalf("wanted %+v", w)
+		}
+		if f, err := e.FeedEntry(t.Context(), w.FirstFeed); err != nil || f.ZoneID != b.ID || f.Kind != fleet.FeedMember {
+			t.Fatalf("first entry %+v, %v", f, err)
+		}
+		if head, _ := e.Head(t.Context()); pos != head {
+			t.Errorf("position %d of %d", pos, head)
+		}
+		for _, n := range []string{"gone.example.", "asia.example.", "nothere.example.", other.Marker.String()} {
+			if _, err := e.WantedOne(t.Context(), v.ID, name(n)); !errors.Is(err, fleet.ErrNoZone) {
+				t.Errorf("%s: %v", n, err)
+			}
+		}
+		stop := errors.New("enough")
+		if _, err := e.Wanted(t.Context(), v.ID, func(fleet.Wanted) error { return stop }); !errors.Is(err, stop) {
+			t.Errorf("stopped by %v", err)
+		}
+	},
+	"tombstones tell what a server had from what it never had": func(t *testing.T, e *env) {
+		eu, us := e.pool("eu"), e.pool("us")
+		v, w := e.server("ns1", eu), e.server("ns2", us)
+		deleted := e.create(content(t, "deleted.example.", 4, 1), eu)
+		moved := e.create(content(t, "moved.example.", 5, 1), eu)
+		again := e.create(content(t, "Again.example.", 6, 1), eu)
+		e.create(content(t, "never.example.", 7, 1), us)
+		e.create(content(t, "stays.example.", 7, 1), us, eu)
+		e.delete(deleted, false)
+		e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: moved, RemovePools: []int64{eu.ID}, AddPools: []int64{us.ID}}}})
+		e.delete(again, false)
+		names, all := e.tombstones(v)
+		if !slices.Equal(names, []string{"Again.example.", "deleted.example.", "moved.example."}) {
+			t.Fatalf("tombstones %v", names)
+		}
+		if d := all[1]; d.ZoneID != deleted.ID || d.LastSerial != 4 || !d.Kept || d.Deleted.IsZero() || len(d.Incarnation) != 32 {
+			t.Errorf("tombstone %+v", d)
+		}
+		if one, err := e.Tombstone(t.Context(), v.ID, name("again.example.")); err != nil || one != all[0] {
+			t.Errorf("one is %+v, %v", one, err)
+		}
+		if _, err := e.Tombstone(t.Context(), v.ID, name("stays.example.")); !errors.Is(err, fleet.ErrNotFound) {
+			t.Errorf("one that is wanted: %v", err)
+		}
+		if names, _ := e.tombstones(w); names != nil {
+			t.Errorf("tombstones of ns2: %v", names)
+		}
+		six := zone.Serial(6)
+		c := newZone(content(t, "again.example.", 8, 1), eu)
+		c.After = &six
+		e.commit(fleet.Commit{Creates: []fleet.Create{c}})
+		if names, _ := e.tombstones(v); !slices.Equal(names, []string{"deleted.example.", "moved.example."}) {
+			t.Errorf("tombstones %v", names)
+		}
+		e.delete(e.zone("again.example."), true)
+		if _, all := e.tombstones(v); len(all) != 3 || all[0].LastSerial != 8 || all[0].Kept {
+			t.Errorf("tombstones %+v", all)
+		}
+	},
+	"what a server had from a pool that it left is stale there": func(t *testing.T, e *env) {
+		eu, us := e.pool("eu"), e.pool("us")
+		v := e.server("ns1", eu)
+		e.create(content(t, "a.example.", 4, 1), eu)
+		e.create(content(t, "both.example.", 4, 1), eu, us)
+		set := func(pools ...fleet.Pool) {
+			t.Helper()
+			err := e.UpdateServer(t.Context(), "ns1", by("server set"), func(s *fleet.Server) error {
+				s.Pools = pools
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(us)
+		if names, all := e.tombstones(v); !slices.Equal(names, []string{"a.example."}) || !all[0].Kept || all[0].LastSerial != 4 {
+			t.Errorf("tombstones %+v", all)
+		}
+		if all, _ := e.wanted(v); len(all) != 1 || all[0].Name != name("both.example.") {
+			t.Errorf("wanted %+v", all)
+		}
+		set(us, eu)
+		if names, _ := e.tombstones(v); names != nil {
+			t.Errorf("tombstones %v", names)
+		}
+	},
+}
