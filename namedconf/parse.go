@@ -84,25 +84,25 @@ func (p *parser) file(path string, from token, in scope) error {
 		}
 		return e
 	}
-	real, err := filepath.EvalSymlinks(path)
+	where, err := filepath.EvalSymlinks(path)
 	if err == nil {
-		real, err = filepath.Abs(real)
+		where, err = filepath.Abs(where)
 	}
 	switch {
 	case err != nil:
 		return fail(err)
-	case slices.Contains(p.stack, real):
+	case slices.Contains(p.stack, where):
 		return fail(errors.New("this file is being read already: files include each other in a circle"))
 	case len(p.stack) >= maxDepth:
 		return fail(fmt.Errorf("files include each other more than %d deep", maxDepth))
 	case len(p.config.Files) >= maxFiles:
 		return fail(fmt.Errorf("more than %d files", maxFiles))
 	}
-	b, err := load(real)
+	b, err := load(where)
 	if err != nil {
 		return fail(err)
 	}
-	p.stack = append(p.stack, real)
+	p.stack = append(p.stack, where)
 	defer func() { p.stack = p.stack[:len(p.stack)-1] }()
 	return p.text(path, b, in)
 }

@@ -50,11 +50,11 @@ func TestNamesRoundTrip(t *testing.T) {
 func TestNamesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 63) + "."
-	max := strings.Repeat(long, 3) + strings.Repeat("y", 61) // 3*64 + 62 + 1 = 255
-	if n, err := ParseName(max); err != nil || len(n) != MaxName {
+	longest := strings.Repeat(long, 3) + strings.Repeat("y", 61) // 3*64 + 62 + 1 = 255
+	if n, err := ParseName(longest); err != nil || len(n) != MaxName {
 		t.Fatalf("%d octets, %v", len(n), err)
 	}
-	if n, err := ParseName(max + "."); err != nil || len(n) != MaxName {
+	if n, err := ParseName(longest + "."); err != nil || len(n) != MaxName {
 		t.Fatalf("%d octets, %v", len(n), err)
 	}
 	for text, want := range map[string]error{
@@ -66,9 +66,9 @@ func TestNamesThatAreRefused(t *testing.T) {
 		strings.Repeat("x", 64):         ErrLongLabel,
 		strings.Repeat("x", 64) + ".a":  ErrLongLabel,
 		strings.Repeat(`\120`, 64):      ErrLongLabel,
-		max + "y":                       ErrLongName,
-		max + "y.":                      ErrLongName,
-		max + ".y":                      ErrLongName,
+		longest + "y":                   ErrLongName,
+		longest + "y.":                  ErrLongName,
+		longest + ".y":                  ErrLongName,
 		strings.Repeat("a.", 128):       ErrLongName,
 		strings.Repeat("a.", 127) + "a": ErrLongName,
 		strings.Repeat(long, 4):         ErrLongName,

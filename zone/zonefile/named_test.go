@@ -107,9 +107,9 @@ func readRaw(t testing.TB, b []byte) []zone.RRset {
 	return sets
 }
 
-// comparable is an RRset without what two servers may well spell differently:
+// folded is an RRset without what two servers may well spell differently:
 // the letter case of owners and of names in rdata.
-func comparable(set zone.RRset) zone.RRset {
+func folded(set zone.RRset) zone.RRset {
 	set.Owner = set.Owner.Lower()
 	var all []string
 	for r := range set.Data.All() {
@@ -123,11 +123,11 @@ func requireSame(t testing.TB, want []zone.RRset, got *zone.Snapshot) {
 	t.Helper()
 	w := map[zone.ID]zone.RRset{}
 	for _, s := range want {
-		w[s.ID()] = comparable(s)
+		w[s.ID()] = folded(s)
 	}
 	bad := 0
 	for s := range got.All() {
-		if x, ok := w[s.ID()]; !ok || x != comparable(s) {
+		if x, ok := w[s.ID()]; !ok || x != folded(s) {
 			if bad++; bad < 5 {
 				t.Errorf("we have %s\nnamed has %s", AppendRecords(nil, s), AppendRecords(nil, x))
 			}
@@ -151,6 +151,19 @@ func namedSame(t *testing.T, origin, file string) *Result {
 	want, out, ok := namedReads(t, origin, file)
 	if !ok {
 		t.Fatalf("named refuses the zone: %s", out)
+	}
+	requireSame(t, want, res.Snapshot)
+	// What we write is the same to named as what it was read from.
+	var b bytes.Buffer
+	if err := Write(&b, res.Snapshot); err != nil {
+		t.Fatal(err)
+	}
+	exported := filepath.Join(t.TempDir(), "exported")
+	if err := os.WriteFile(exported, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if want, out, ok = namedReads(t, origin, exported); !ok {
+		t.Fatalf("named refuses what we wrote: %s", out)
 	}
 	requireSame(t, want, res.Snapshot)
 	return res
