@@ -1,0 +1,103 @@
+package testscripts_test
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"dnsctl/testbed"
+)
+
+// cmdAddr reserves addresses on loopback until the script ends:
+//
+//	addr MDNS HTTP    sets $MDNS and $HTTP to 127.0.0.1:PORT
+func cmdAddr(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: addr NAME...")
+	}
+	for _, name := range args {
+		ts.Setenv(name, testbed.FreeAddr(scriptT{ts}))
+	}
+}
+
+// cmdNamed starts BIND 9 until the script ends and waits until it answers:
+//
+//	named NAME                                      one that runs already, zones may be added
+//	named -config=DIR/named.conf -addr=A -control=C -stats=S NAME    one with that configuration
+//
+// It sets $NAME_ADDR, $NAME_CONTROL, $NAME_STATS and $NAME_KEY.
+func cmdNamed(ts *testscript.TestScript, neg bool, args []string) {
+	flags, rest := splitFlags(ts, args)
+	if neg || len(rest) != 1 {
+		ts.Fatalf("usage: named [-config=FILE -addr=A -control=C -stats=S] NAME")
+	}
+	o := testbed.NamedOptions{AllowNewZones: true}
+	if c := flags["config"]; c != "" {
+		o = testbed.NamedOptions{ConfigFile: ts.MkAbs(c), Addr: flags["addr"], ControlAddr: flags["control"], StatsAddr: flags["stats"]}
+	}
+	n := testbed.StartNamed(scriptT{ts}, o)
+	ts.Setenv(rest[0]+"_ADDR", n.Addr)
+	ts.Setenv(rest[0]+"_PORT", n.Addr[strings.LastIndex(n.Addr, ":")+1:])
+	ts.Setenv(rest[0]+"_CONTROL", n.ControlAddr)
+	ts.Setenv(rest[0]+"_STATS", n.StatsURL)
+	ts.Setenv(rest[0]+"_KEY", n.KeyFile)
+}
+
+// waitDeadline is how long a condition may take to become true.
+const waitDeadline = 30 * time.Second
+
+// cmdWaitFor runs a command again and again until its output, both streams,
+// matches a pattern; with ! until it does not:
+//
+//	wait-for 192\.0\.2\.1 dig +short ...
+func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: wait-for PATTERN COMMAND...")
+	}
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	testbed.EventuallyNil(scriptT{ts}, waitDeadline, func() error {
+		err := ts.Exec(args[1], args[2:]...)
+		out := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		if want.MatchString(out) != neg {
+			return nil
+		}
+		return fmt.Errorf("%s (%v) says %q", strings.Join(args[1:], " "), err, out)
+	})
+}
+
+// cmdLines counts the lines of a file, or of the last command's stdout:
+//
+//	lines 12 stdout
+func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: lines N FILE")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := strings.Count(ts.ReadFile(args[1]), "\n")
+	if (got == want) == neg {
+		ts.Fatalf("%s has %d lines", args[1], got)
+	}
+}
+
+// cmdMode checks a file's permissions:
+//
+//	mode 0600 identity.age
+func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: mode OCTAL FILE")
+	}
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if (uint64(info.Mode().Perm()) == want) == neg {
+		ts.Fatalf("%s has mode %04o", args[1], info.Mode().Perm())
+	}
+}
