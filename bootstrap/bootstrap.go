@@ -16,6 +16,7 @@ import (
 	"dnsctl/sync/apply"
 	"dnsctl/sync/inventory"
 	"dnsctl/sync/plan"
+	"dnsctl/zone"
 )
 
 // Store is what bootstrap needs of the store beside what sync reads.
@@ -82,20 +83,23 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (repo
 		return report.Server{}, err
 	}
 	deadline := time.Time{}
+	var did []report.Item
 	for {
 		pos, err := b.Store.Head(ctx)
 		if err != nil {
 			return report.Server{}, err
 		}
-		out, open, err := b.pass(ctx, ses, o)
+		out, open, done, err := b.pass(ctx, ses, o)
 		if err != nil || out.Withheld != "" {
 			return out, err
 		}
+		did = merge(did, &out)
 		head, err := b.Store.Head(ctx)
 		if err != nil {
 			return out, err
 		}
-		if open == 0 && head == pos {
+		// With --wait the end is a look at the whole server that finds nothing to do.
+		if open == 0 && head == pos && (done == 0 || !o.Wait) {
 			return out, b.ready(ctx, s, o)
 		}
 		if !o.Wait {
@@ -114,12 +118,34 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (repo
 	}
 }
 
-// pass plans, carries out all but deletions, and counts the zones that are not
-// in agreement after it.
-func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options) (report.Server, int, error) {
+// merge puts what earlier passes did into the report of the last one, whose
+// counts say how it stands, and returns all that was done so far.
+func merge(did []report.Item, out *report.Server) []report.Item {
+	last := make(map[zone.Key]int, len(out.Items))
+	for i, it := range out.Items {
+		last[it.Zone.Key()] = i
+	}
+	for _, it := range did {
+		if i, there := last[it.Zone.Key()]; there && out.Items[i].Action == report.None {
+			it.Serial = out.Items[i].Serial
+			out.Items[i] = it
+		}
+	}
+	did = nil
+	for _, it := range out.Items {
+		if it.Outcome == report.Done {
+			did = append(did, it)
+		}
+	}
+	return did
+}
+
+// pass plans and carries out all but deletions. open counts the zones that are
+// not in agreement after it, done those that it brought there.
+func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options) (out report.Server, open, done int, err error) {
 	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress})
 	if err != nil {
-		return report.Server{}, 0, err
+		return out, 0, 0, err
 	}
 	p := plan.Make(in)
 	for i := range p.Steps {
@@ -128,16 +154,18 @@ func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Optio
 			st.Action = report.None
 		}
 	}
-	out := b.Applier.Run(ctx, ses, p, o.Options)
-	open := 0
+	out = b.Applier.Run(ctx, ses, p, o.Options)
 	for _, it := range out.Items {
 		// Our own marker moves while we work: what a dropped step rested on is looked
 		// at again in the next pass.
-		if it.Outcome == report.Failed || it.Outcome == report.Dropped {
+		switch it.Outcome {
+		case report.Failed, report.Dropped:
 			open++
+		case report.Done:
+			done++
 		}
 	}
-	return out, open, nil
+	return out, open, done, nil
 }
 
 // mark puts the marker on a server that has neither zones nor a marker. On one
