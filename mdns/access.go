@@ -24,7 +24,7 @@ func (s scope) sees(e *entry) bool {
 		return true
 	}
 	for _, p := range s.pools {
-		if slices.Contains(e.pools, p) {
+		if slices.Contains(*e.pools, p) {
 			return true
 		}
 	}

@@ -89,7 +89,7 @@ func (k *cache) get(ctx context.Context, e *entry) (*content, error) {
 			return f.c, nil
 		}
 		if !wait {
-			return nil, fmt.Errorf("load zone %s: %w", e.apex, errBehind)
+			return nil, fmt.Errorf("load zone %s: %w", e.apex(), errBehind)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func (k *cache) load(ctx context.Context, e *entry) (*content, error) {
 	s, version, err := k.source.Snapshot(ctx, e.edition)
 	if err != nil {
 		k.m.cacheLoads.WithLabelValues("failed").Inc()
-		return nil, fmt.Errorf("load zone %s: %w", e.apex, err)
+		return nil, fmt.Errorf("load zone %s: %w", e.apex(), err)
 	}
 	k.m.cacheLoads.WithLabelValues("whole").Inc()
 	return newContent(s, e.edition, version), nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dnsctl/fleet"
+	"dnsctl/zone"
 )
 
 // feedBatch is how many feed entries are read at once.
@@ -87,17 +88,16 @@ func (x *index) replace(fresh *index, pos int64, forked bool) (held int) {
 		}
 		if !forked && old.edition == e.edition && old.version > e.version {
 			// Content was met that is newer than this state: see raise.
-			if n, still := *old, fresh.byID[old.zoneID]; still != nil {
-				n.pools = e.pools
-				fresh.byName[name], fresh.byID[e.zoneID] = &n, &n
-			}
+			n := *old
+			n.pools = e.pools
+			fresh.byName[name] = &n
 			continue
 		}
 		if e.after(old); e.held() {
 			held++
 		}
 	}
-	x.byName, x.byID, x.pools, x.pos = fresh.byName, fresh.byID, fresh.pools, pos
+	x.byName, x.pools, x.pos = fresh.byName, fresh.pools, pos
 	return held
 }
 
@@ -169,13 +169,13 @@ func (f *follower) regressed(ctx context.Context, pos int64) error {
 // apply brings the zones that the entries are about to their present state.
 func (f *follower) apply(ctx context.Context, entries []fleet.FeedEntry) error {
 	var ids []int64
-	seen := map[int64]bool{}
+	gone := map[int64]zone.Name{} // zones that entries are about and that are not found
 	config := false
 	for _, e := range entries {
 		if e.Kind == fleet.FeedConfig {
 			config = true
-		} else if !seen[e.ZoneID] {
-			seen[e.ZoneID] = true
+		} else if _, seen := gone[e.ZoneID]; !seen {
+			gone[e.ZoneID] = e.Zone
 			ids = append(ids, e.ZoneID)
 		}
 	}
@@ -196,17 +196,17 @@ func (f *follower) apply(ctx context.Context, entries []fleet.FeedEntry) error {
 				f.log.Error("zone cannot be served", "zone", z.Name.String(), "err", err)
 				continue
 			}
-			delete(seen, z.ZoneID)
+			delete(gone, z.ZoneID)
 			zones = append(zones, e)
 		}
 	}
 	last := entries[len(entries)-1]
 	f.index.mu.Lock()
-	for id := range seen {
-		f.index.drop(id)
-	}
 	for _, e := range zones {
 		f.index.put(e)
+	}
+	for id, name := range gone {
+		f.index.drop(name, id)
 	}
 	f.index.pos = last.Pos
 	count := len(f.index.byName)

@@ -192,13 +192,13 @@ func TestTheFloorOutlastsSeveralSteps(t *testing.T) {
 	for v := range 5 {
 		e := at(zone.Serial(6+v), int64(4+v))
 		x.put(e)
-		if want := 6+v < 9; x.byID[1].held() != want {
+		if want := 6+v < 9; x.byName[n("z.test.")].held() != want {
 			t.Errorf("serial %d held: %v", 6+v, !want)
 		}
 	}
 	if old := at(1, 1); true {
 		x.put(old)
-		if x.byID[1].serial != 10 {
+		if x.byName[n("z.test.")].serial != 10 {
 			t.Error("an older version was taken")
 		}
 	}

@@ -1,6 +1,7 @@
 package mdns
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,17 +13,20 @@ import (
 // entry is what the index holds of a zone. It never changes: a new state of the
 // zone is a new entry.
 type entry struct {
-	apex    zone.Name // in its own spelling
+	data    string // the apex in its own spelling, then the SOA's rdata as in zone.Rdata
+	pools   *[]int64
 	zoneID  int64
 	edition int64
 	version int64
-	soa     zone.Rdata
+	octets  int64  // of the content in wire form; 0 when not known
 	ttl     uint32 // of the SOA
 	serial  zone.Serial
-	octets  int64   // of the content in wire form; 0 when not known
-	pools   []int64 // shared between entries; ascending
 	floor   zone.Serial
+	apexLen uint8
 }
+
+// apex is the zone's name in its own spelling.
+func (e *entry) apex() zone.Name { return zone.Name(e.data[:e.apexLen]) }
 
 // held says whether the store offers a serial behind one that was served, its
 // floor (after the store was put back): the zone is not answered for until the
@@ -37,7 +41,7 @@ func (e *entry) after(old *entry) {
 }
 
 func (e *entry) soaSet() zone.RRset {
-	return zone.RRset{Owner: e.apex, Type: zone.TypeSOA, TTL: e.ttl, Data: e.soa}
+	return zone.RRset{Owner: e.apex(), Type: zone.TypeSOA, TTL: e.ttl, Data: zone.Rdata(e.data[e.apexLen:])}
 }
 
 // index is every live zone by name. It is read by all workers and written by the
@@ -45,13 +49,12 @@ func (e *entry) soaSet() zone.RRset {
 type index struct {
 	mu     sync.RWMutex
 	byName map[zone.Name]*entry // by lower-case name
-	byID   map[int64]*entry
-	pools  map[string][]int64 // pool lists seen, so that zones share them
-	pos    int64              // feed position of this state
+	pools  map[string]*[]int64  // pool lists seen, so that zones share them
+	pos    int64                // feed position of this state
 }
 
 func newIndex() *index {
-	return &index{byName: map[zone.Name]*entry{}, byID: map[int64]*entry{}, pools: map[string][]int64{}}
+	return &index{byName: map[zone.Name]*entry{}, pools: map[string]*[]int64{}}
 }
 
 func (x *index) size() int {
@@ -113,59 +116,69 @@ func lowerName(dst []byte, n zone.Name) []byte {
 // makeEntry turns the store's view of a zone into an entry. The error is about
 // an SOA that cannot be read.
 func makeEntry(z fleet.Served) (*entry, error) {
-	soa, err := zone.ParseSOA(z.SOA.Data.First())
-	if err != nil {
-		return nil, fmt.Errorf("zone %s: %w", z.Name, err)
-	}
 	apex := z.SOA.Owner
 	if !apex.Equal(z.Name) {
 		apex = z.Name
 	}
-	return &entry{
-		apex: apex, zoneID: z.ZoneID, edition: z.Edition, version: z.Version, soa: z.SOA.Data, ttl: z.SOA.TTL,
-		serial: soa.Serial, floor: soa.Serial, octets: int64(z.Octets), pools: z.Pools,
-	}, nil
+	e := &entry{
+		pools: &z.Pools, zoneID: z.ZoneID, edition: z.Edition, version: z.Version, octets: int64(z.Octets),
+	}
+	if err := e.setSOA(apex, z.SOA); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
-// put adds or replaces a zone. A version older than the one at hand is ignored:
-// it comes from a lagging replica of the database. The caller holds mu.
-func (x *index) put(e *entry) {
-	if old := x.byID[e.zoneID]; old != nil {
-		if old.edition == e.edition && old.version > e.version {
-			return
-		}
-		if !old.apex.Equal(e.apex) {
-			x.drop(old.zoneID)
-		}
+func (e *entry) setSOA(apex zone.Name, set zone.RRset) error {
+	soa, err := zone.ParseSOA(set.Data.First())
+	if err != nil {
+		return fmt.Errorf("zone %s: %w", apex, err)
 	}
-	name := e.apex.Lower()
+	e.data, e.apexLen = string(apex)+string(set.Data), uint8(len(apex))
+	e.ttl, e.serial, e.floor = set.TTL, soa.Serial, soa.Serial
+	return nil
+}
+
+// put adds or replaces a zone; the caller holds mu. Of content older than what
+// is at hand, which was read ahead of the feed or comes from a lagging replica of
+// the database, only the pools are taken.
+func (x *index) put(e *entry) {
+	name := e.apex().Lower()
 	if old := x.byName[name]; old != nil {
-		e.after(old)
-		if old.zoneID != e.zoneID {
-			delete(x.byID, old.zoneID)
+		if old.edition == e.edition && old.version > e.version {
+			n := *old
+			n.pools = e.pools
+			e = &n
+		} else {
+			e.after(old)
 		}
 	}
 	e.pools = x.share(e.pools)
 	x.byName[name] = e
-	x.byID[e.zoneID] = e
 }
 
-func (x *index) drop(zoneID int64) {
-	if e := x.byID[zoneID]; e != nil {
-		delete(x.byID, zoneID)
-		delete(x.byName, e.apex.Lower())
+// drop removes a zone, unless another one has its name by now. The caller holds
+// mu.
+func (x *index) drop(name zone.Name, zoneID int64) {
+	name = name.Lower()
+	if e := x.byName[name]; e != nil && e.zoneID == zoneID {
+		delete(x.byName, name)
 	}
 }
 
 // share is an equal list that other zones use already.
-func (x *index) share(pools []int64) []int64 {
-	key := fmt.Sprint(pools)
-	if p, ok := x.pools[key]; ok {
+func (x *index) share(pools *[]int64) *[]int64 {
+	var buf [64]byte
+	key := buf[:0]
+	for _, p := range *pools {
+		key = binary.AppendVarint(key, p)
+	}
+	if p, ok := x.pools[string(key)]; ok {
 		return p
 	}
-	p := slices.Sorted(slices.Values(pools))
-	x.pools[key] = p
-	return p
+	p := slices.Clone(*pools)
+	x.pools[string(key)] = &p
+	return &p
 }
 
 // raise puts content into the index that was read from the store before the feed
@@ -174,10 +187,14 @@ func (x *index) raise(e *entry, version int64, s *zone.Snapshot) {
 	set := s.SOASet()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if now := x.byID[e.zoneID]; now == nil || now.edition != e.edition || now.version >= version {
+	now := x.byName[e.apex().Lower()]
+	if now == nil || now.edition != e.edition || now.version >= version {
 		return
 	}
-	n := *e
-	n.version, n.soa, n.ttl, n.serial, n.octets = version, set.Data, set.TTL, s.Serial(), int64(s.Octets())
+	n := *now
+	if n.setSOA(now.apex(), set) != nil {
+		return
+	}
+	n.version, n.octets = version, int64(s.Octets())
 	x.put(&n)
 }

@@ -158,16 +158,22 @@ func (k *socket) close() {
 	k.tcp.Close()
 }
 
-// listen opens UDP and TCP. For port 0 it picks one that both have free.
+// listen opens UDP and TCP. For port 0 it picks one that both have free. All
+// IPv6 addresses are that and no more: IPv4 is listened on where it is asked for.
 func listen(ctx context.Context, addr netip.AddrPort) (*socket, error) {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	family := "6"
+	if addr.Addr().Is4() {
+		family = "4"
+	}
 	for try := 0; ; try++ {
-		t, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr.String())
+		t, err := (&net.ListenConfig{}).Listen(ctx, "tcp"+family, addr.String())
 		if err != nil {
 			return nil, fmt.Errorf("listen on %s: %w", addr, err)
 		}
 		tcp := t.(*net.TCPListener)
 		at := tcp.Addr().(*net.TCPAddr).AddrPort()
-		u, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", at.String())
+		u, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp"+family, at.String())
 		if err == nil {
 			return &socket{addr: netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), udp: u.(*net.UDPConn), tcp: tcp}, nil
 		}

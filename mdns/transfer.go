@@ -69,14 +69,14 @@ func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
 		if gone(err) {
 			c.out = r.refuse(c.out, "zone")
 		} else {
-			c.s.log.Error("transfer cannot begin", "zone", e.apex.String(), "peer", c.peer.String(), "err", err)
+			c.s.log.Error("transfer cannot begin", "zone", e.apex().String(), "peer", c.peer.String(), "err", err)
 			c.out = r.fail(c.out, wire.RcodeServFail)
 		}
 		return c.close(begin)
 	}
 	serial := e.serial
 	if deltas != nil {
-		t.apex = e.apex
+		t.apex = e.apex()
 		err = t.sendChanges(deltas)
 	} else {
 		if kind == "ixfr" {
@@ -89,13 +89,13 @@ func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
 	switch {
 	case errors.Is(err, errOversize):
 		result = "failed"
-		c.s.log.Error("transfer failed", "zone", e.apex.String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
+		c.s.log.Error("transfer failed", "zone", e.apex().String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
 	case err != nil:
 		result = "aborted"
-		c.s.log.Warn("transfer ended early", "zone", e.apex.String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
+		c.s.log.Warn("transfer ended early", "zone", e.apex().String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
 	default:
 		c.s.m.query(false, r.q.Question.Type, wire.RcodeSuccess)
-		c.s.log.Debug("transfer done", "zone", e.apex.String(), "serial", uint32(serial), "peer", c.peer.String(), "kind", kind,
+		c.s.log.Debug("transfer done", "zone", e.apex().String(), "serial", uint32(serial), "peer", c.peer.String(), "kind", kind,
 			"records", t.records, "took", time.Since(since))
 	}
 	c.s.m.transfers.WithLabelValues(kind, result).Inc()
@@ -119,7 +119,7 @@ func (s *Server) history(ctx context.Context, e *entry, from zone.Serial) ([]zon
 	}
 	deltas, err := s.cfg.Source.Deltas(ctx, e.edition, from, e.serial, limit)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read changes of zone %s: %w", e.apex, err)
+		return nil, nil, fmt.Errorf("read changes of zone %s: %w", e.apex(), err)
 	}
 	n := len(deltas)
 	if n == 0 || deltas[0].From() != from || deltas[n-1].To() != e.serial || octetsOf(deltas) > limit {
