@@ -21,7 +21,6 @@ import (
 
 // Store is what bootstrap needs of the store beside what sync reads.
 type Store interface {
-	Head(ctx context.Context) (int64, error)
 	Server(ctx context.Context, name string) (fleet.Server, error)
 	SetServerState(ctx context.Context, name string, state fleet.State, by fleet.By) error
 }
@@ -84,38 +83,87 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (repo
 	}
 	deadline := time.Time{}
 	var did []report.Item
-	for {
-		pos, err := b.Store.Head(ctx)
-		if err != nil {
-			return report.Server{}, err
-		}
+	for settled := 0; ; {
 		out, open, done, err := b.pass(ctx, ses, o)
 		if err != nil || out.Withheld != "" {
 			return out, err
 		}
 		did = merge(did, &out)
-		head, err := b.Store.Head(ctx)
-		if err != nil {
-			return out, err
-		}
-		// With --wait the end is a look at the whole server that finds nothing to do.
-		if open == 0 && head == pos && (done == 0 || !o.Wait) {
-			return out, b.ready(ctx, s, o)
+		if open == 0 {
+			created, err := b.created(ctx, ses, out)
+			if err != nil {
+				return out, err
+			}
+			// With --wait the end is a look at the whole server that finds nothing to do.
+			// In a database that never rests, the last changes are the leader's work, as
+			// on any other server.
+			if settled++; created == 0 && (done == 0 || !o.Wait) || settled > settlePasses {
+				return out, b.ready(ctx, s, o)
+			}
 		}
 		if !o.Wait {
 			return out, nil
 		}
-		// Stragglers get as long again as one pass gives them; a database that keeps
-		// changing does not count against the server.
 		switch now := b.Now(); {
 		case open == 0:
 			deadline = time.Time{}
+			continue
 		case deadline.IsZero():
-			deadline = now.Add(4 * max(o.ProveFor, 30*time.Second))
+			deadline = now.Add(patience * max(o.ProveFor, 30*time.Second))
 		case now.After(deadline):
 			return out, nil
 		}
+		if err := pause(ctx, betweenPasses); err != nil {
+			return out, err
+		}
 	}
+}
+
+const (
+	settlePasses  = 10 // in a row that left nothing open
+	patience      = 4  // stragglers get that many times what one pass gives them
+	betweenPasses = time.Second
+)
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// created counts the zones that are wanted by now and that the pass did not know
+// of.
+func (b *Bootstrapper) created(ctx context.Context, ses *inventory.Session, out report.Server) (int, error) {
+	wanted, _, err := ses.Wanted(ctx)
+	if err != nil {
+		return 0, err
+	}
+	known := make(map[zone.Key]bool, len(out.Items))
+	for _, it := range out.Items {
+		known[it.Zone.Key()] = it.Serial.Want != nil
+	}
+	n := 0
+	for _, w := range wanted {
+		if !known[w.Name.Key()] {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// agrees says whether a zone needs nothing more: it did not need anything, that
+// is proven, or what it needs is not bootstrap's business.
+func agrees(it report.Item) bool {
+	switch it.Class {
+	case report.OK, report.Stale, report.Foreign:
+		return it.Outcome != report.Failed
+	}
+	return it.Outcome == report.Done
 }
 
 // merge puts what earlier passes did into the report of the last one, whose
@@ -126,7 +174,7 @@ func merge(did []report.Item, out *report.Server) []report.Item {
 		last[it.Zone.Key()] = i
 	}
 	for _, it := range did {
-		if i, there := last[it.Zone.Key()]; there && out.Items[i].Action == report.None {
+		if i, there := last[it.Zone.Key()]; there && out.Items[i].Class == report.OK {
 			it.Serial = out.Items[i].Serial
 			out.Items[i] = it
 		}
@@ -156,12 +204,10 @@ func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Optio
 	}
 	out = b.Applier.Run(ctx, ses, p, o.Options)
 	for _, it := range out.Items {
-		// Our own marker moves while we work: what a dropped step rested on is looked
-		// at again in the next pass.
-		switch it.Outcome {
-		case report.Failed, report.Dropped:
+		if !agrees(it) {
 			open++
-		case report.Done:
+		}
+		if it.Outcome == report.Done {
 			done++
 		}
 	}
@@ -185,8 +231,9 @@ func (b *Bootstrapper) mark(ctx context.Context, ses *inventory.Session, o Optio
 		return fmt.Errorf("read the zones of server %s: %w", ses.Server.Name, err)
 	}
 	if own {
-		// It may still be on its first way there, when an earlier bootstrap was killed.
-		if _, err := ses.Mark(ctx); err == nil || ses.Server.Accepted && !ses.Server.New {
+		// It may still be on its first way there, when an earlier bootstrap was killed:
+		// then there is nothing else. On a server with zones it is judged as it is.
+		if _, err := ses.Mark(ctx); err == nil || others > 0 {
 			return nil
 		}
 		return b.Applier.Place(ctx, ses, o.Options)

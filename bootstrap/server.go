@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -152,13 +153,19 @@ func (b *Bootstrapper) Accept(ctx context.Context, store ServerStore, s fleet.Se
 			return err
 		}
 		defer ses.Close()
-		for _, n := range a.markers {
-			if err := ses.Driver.Delete(ctx, n); err != nil {
-				return fmt.Errorf("remove the marker %s of another store: %w", n, err)
-			}
-		}
+		// Ours first: between the two, both stores leave the server alone.
 		if err := b.Applier.Place(ctx, ses, o); err != nil {
 			return err
+		}
+		for _, n := range a.markers {
+			if err := ses.Driver.Delete(ctx, n); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
+				return fmt.Errorf("remove the marker %s of another store: %w", n, err)
+			}
+			e := report.Event{At: b.Now(), Actor: o.Meta.Actor, Command: o.Meta.Command, Action: "delete", Zone: n, Server: s.Name,
+				Comment: o.Meta.Comment, Result: "the marker of another store"}
+			if err := b.Applier.Store.AddEvent(ctx, e); err != nil {
+				return fmt.Errorf("write event: %w", err)
+			}
 		}
 		return store.AcceptServer(ctx, s.Name, true, fleet.By{Actor: o.Meta.Actor, Command: o.Meta.Command, Comment: o.Meta.Comment})
 	})

@@ -35,7 +35,7 @@ func (r *Report) Verdict(m Mode) Exit {
 		return exit
 	case len(r.Servers) == 1 && busy == 1:
 		return ExitBusy
-	case lost == len(r.Servers):
+	case lost == len(r.Servers) && busy < lost:
 		return exit.Worse(ExitFailed)
 	default:
 		return exit.Worse(ExitPartial)
@@ -64,6 +64,8 @@ func (it Item) verdict(m Mode) Exit {
 		return ExitWithheld
 	case it.Outcome == Failed:
 		return ExitPartial
+	case it.Outcome == Dropped:
+		return ExitDropped
 	case m == DryRun && it.Outcome == Planned:
 		return ExitDifferences
 	}

@@ -96,6 +96,10 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 	r.changes(ctx)
 	r.prove(ctx)
 	r.deletions(ctx)
+	// Nothing else leaves a step planned: the run was interrupted, or lost its lock.
+	for _, st := range r.planned(report.Add, report.Change, report.Retransfer, report.Delete) {
+		withhold(st, plan.GuardEnded, fmt.Sprintf("not begun: %v", context.Cause(ctx)))
+	}
 	return Report(r.p)
 }
 
@@ -163,7 +167,7 @@ func (r *run) adds(ctx context.Context) {
 		switch err := r.s.Driver.Add(ctx, st.Config); {
 		case err == nil:
 			st.Outcome = started
-			r.event(ctx, st, "add", "")
+			r.event(ctx, st, "add", "", string(st.Class))
 		case errors.Is(err, nameserver.ErrExists):
 			drop(st, "somebody else added it meanwhile")
 		default:
@@ -205,29 +209,41 @@ func (r *run) changes(ctx context.Context) {
 		if st.Copy && !r.copy(ctx, st) {
 			continue
 		}
-		var err error
-		if st.Action == report.Change {
-			err = r.change(ctx, r.s.ZoneConfig(w))
-		}
-		if err == nil {
-			err = r.s.Driver.Retransfer(ctx, st.Zone)
-		}
-		if err != nil {
+		switch err := r.carryOut(ctx, st, w); {
+		case err == nil:
+			st.Outcome = started
+		case errors.Is(err, nameserver.ErrNoZone):
+			drop(st, "it went from the server meanwhile")
+		default:
 			fail(st, err)
-			continue
 		}
-		st.Outcome = started
-		r.event(ctx, st, string(st.Action), "")
 		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "changes", Done: i + 1, Total: len(steps)})
 	}
 }
 
+// carryOut asks for one change or retransfer.
+func (r *run) carryOut(ctx context.Context, st *plan.Step, w fleet.Wanted) error {
+	if st.Action == report.Change {
+		if err := r.change(ctx, st, r.s.ZoneConfig(w)); err != nil {
+			return err
+		}
+	}
+	if err := r.s.Driver.Retransfer(ctx, st.Zone); err != nil {
+		return err
+	}
+	if st.Action == report.Retransfer {
+		r.event(ctx, st, "retransfer", "", string(st.Class))
+	}
+	return nil
+}
+
 // change gives a zone its settings, and reads them back: content that is in
 // agreement would prove nothing.
-func (r *run) change(ctx context.Context, c nameserver.ZoneConfig) error {
+func (r *run) change(ctx context.Context, st *plan.Step, c nameserver.ZoneConfig) error {
 	if err := r.s.Driver.Change(ctx, c); err != nil {
 		return err
 	}
+	r.event(ctx, st, "change", st.Have.Detail, string(st.Class))
 	z, err := r.s.Driver.Zone(ctx, c.Name)
 	if err != nil {
 		return fmt.Errorf("changed, but reading it back: %w", err)
@@ -241,8 +257,11 @@ func (r *run) change(ctx context.Context, c nameserver.ZoneConfig) error {
 // copy is guard 5. False when the step may not go on.
 func (r *run) copy(ctx context.Context, st *plan.Step) bool {
 	ex, err := r.s.Driver.Export(ctx, st.Zone)
+	if err == nil && ex.Content == nil {
+		err = fmt.Errorf("%w: it came without content", nameserver.ErrNoCopy)
+	}
 	if err != nil {
-		if errors.Is(err, nameserver.ErrNoCopy) && r.p.NoCopy {
+		if errors.Is(err, nameserver.ErrNoCopy) && r.p.NoCopy && ctx.Err() == nil {
 			return true
 		}
 		withhold(st, plan.GuardCopy, fmt.Sprintf("no copy, so nothing is done: %v (--no-copy if its content does not matter)", err))
@@ -250,12 +269,10 @@ func (r *run) copy(ctx context.Context, st *plan.Step) bool {
 	}
 	c := report.Copy{Server: r.s.Server.Name, View: r.s.Server.View, Zone: st.Zone, Reason: string(st.Class) + " " + string(st.Action),
 		Settings: ex.Settings, Taken: r.Now(), Expires: r.Now().Add(r.o.Retention)}
-	if ex.Content != nil {
-		serial := ex.Content.Serial()
-		c.Serial, c.Records = &serial, ex.Content.Records()
-		for set := range ex.Content.All() {
-			c.Content = set.AppendWire(c.Content)
-		}
+	serial := ex.Content.Serial()
+	c.Serial, c.Records = &serial, ex.Content.Records()
+	for set := range ex.Content.All() {
+		c.Content = set.AppendWire(c.Content)
 	}
 	if _, err := r.Store.AddCopy(ctx, c); err != nil {
 		withhold(st, plan.GuardCopy, fmt.Sprintf("the copy could not be stored: %v", err))
@@ -266,106 +283,10 @@ func (r *run) copy(ctx context.Context, st *plan.Step) bool {
 
 // event records what was done to the nameserver. The deed stands even when the
 // log cannot be written; that is said, not hidden.
-func (r *run) event(ctx context.Context, st *plan.Step, action, before string) {
+func (r *run) event(ctx context.Context, st *plan.Step, action, before, result string) {
 	e := report.Event{At: r.Now(), Actor: r.o.Meta.Actor, Command: r.o.Meta.Command, Action: action, Zone: st.Zone,
-		Server: r.s.Server.Name, Serial: st.Serial.Want, Comment: r.o.Meta.Comment, Before: before, Result: string(st.Class)}
+		Server: r.s.Server.Name, Serial: st.Serial.Want, Comment: r.o.Meta.Comment, Before: before, Result: result}
 	if err := r.Store.AddEvent(context.WithoutCancel(ctx), e); err != nil {
 		r.Log.Error("write event", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
-	}
-}
-
-// prove waits until every started step shows on the wire.
-func (r *run) prove(ctx context.Context) {
-	var open []*plan.Step
-	for i := range r.p.Steps {
-		if r.p.Steps[i].Outcome == started {
-			open = append(open, &r.p.Steps[i])
-		}
-	}
-	total := len(open)
-	deadline, nudge := r.Now().Add(r.o.ProveFor), r.Now().Add(nudgeAfter)
-	why := make(map[*plan.Step]string)
-	giveUp := func(err error) {
-		for _, st := range open {
-			if w := why[st]; w != "" {
-				fail(st, fmt.Errorf("asked for, but not proven: %w: %s", err, w))
-				continue
-			}
-			fail(st, fmt.Errorf("asked for, but not proven: %w", err))
-		}
-	}
-	for len(open) > 0 {
-		before := len(open)
-		var err error
-		if open, err = r.ask(ctx, open, why); err != nil {
-			giveUp(err)
-			return
-		}
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "transfers", Done: total - len(open), Total: total})
-		now := r.Now()
-		if len(open) < before {
-			deadline, nudge = now.Add(r.o.ProveFor), now.Add(nudgeAfter) // a long series is bounded by its progress
-		}
-		if now.After(deadline) {
-			giveUp(fmt.Errorf("none more within %s", r.o.ProveFor))
-			return
-		}
-		if now.After(nudge) {
-			for _, st := range open {
-				if err := r.s.Driver.Retransfer(ctx, st.Zone); err != nil {
-					why[st] = err.Error()
-				}
-			}
-			nudge = r.Now().Add(2 * nudgeAfter)
-		}
-		if len(open) > 0 {
-			if err := pause(ctx, askEvery); err != nil {
-				giveUp(err)
-				return
-			}
-		}
-	}
-}
-
-// ask questions the server about the open steps and returns those that are not
-// proven yet.
-func (r *run) ask(ctx context.Context, open []*plan.Step, why map[*plan.Step]string) ([]*plan.Step, error) {
-	var left []*plan.Step
-	err := r.DNS.SOAs(ctx, r.questions(open), func(i int, p plan.Probe) {
-		st := open[i]
-		switch {
-		case !p.Serves:
-			why[st] = p.Err
-		case p.Serial.Behind(*st.Serial.Want):
-			why[st] = fmt.Sprintf("it answers with serial %d", p.Serial)
-		case st.Class == report.Differs && !plan.SameSOA(p.SOA, st.Wanted.SOA):
-			why[st] = "it still answers with another SOA of that serial"
-		case p.Serial != *st.Serial.Want && st.Class == report.Ahead:
-			why[st] = fmt.Sprintf("it still answers with serial %d", p.Serial)
-		default:
-			st.Outcome = report.Done
-			st.Serial.Have = &p.Serial
-			if _, err := r.Store.DoneTask(ctx, report.Task{Server: r.s.Server.Name, Zone: st.Zone, Want: report.Present, Incarnation: st.Wanted.Incarnation, Serial: st.Wanted.Serial}); err != nil {
-				r.Log.Error("settle task", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
-			}
-			return
-		}
-		left = append(left, st)
-	})
-	if err != nil {
-		return open, err
-	}
-	return left, nil
-}
-
-// pause waits, or ends with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

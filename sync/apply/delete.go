@@ -11,8 +11,8 @@ import (
 	"dnsctl/sync/plan"
 )
 
-// deletions removes zones in small batches; the first failure ends them on this
-// server.
+// deletions removes zones in small batches, before each of which the marker is
+// read again; the first failure ends them on this server.
 func (r *run) deletions(ctx context.Context) {
 	steps := r.planned(report.Delete)
 	if len(steps) == 0 {
@@ -24,27 +24,23 @@ func (r *run) deletions(ctx context.Context) {
 		}
 		return
 	}
-	for n := 0; n < len(steps); n += deletionBatch {
-		batch := steps[n:min(n+deletionBatch, len(steps))]
-		// The plan's marker was read before the adds; much may have happened since.
-		if err := r.markerStillOurs(ctx); err != nil {
-			r.stop(steps[n:], plan.GuardMarker, err.Error())
-			return
+	for n, st := range steps {
+		if ctx.Err() != nil {
+			return // Run says so of what is left
 		}
-		failed := false
-		for _, st := range batch {
-			if ctx.Err() != nil {
-				r.stop(steps[n:], plan.GuardConfirm, "interrupted")
+		// The plan's marker was read before the adds; much may have happened since.
+		if n%deletionBatch == 0 {
+			if err := r.markerStillOurs(ctx); err != nil {
+				r.stop(steps[n:], plan.GuardMarker, err.Error())
 				return
 			}
-			r.delete(ctx, st)
-			failed = failed || st.Outcome == report.Failed
 		}
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: min(n+deletionBatch, len(steps)), Total: len(steps)})
-		if failed {
-			r.stop(steps[n+len(batch):], "batch", "an earlier deletion on this server failed")
+		r.delete(ctx, st)
+		if st.Outcome == report.Failed {
+			r.stop(steps[n:], plan.GuardBatch, "an earlier deletion on this server failed")
 			return
 		}
+		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: n + 1, Total: len(steps)})
 	}
 }
 
@@ -56,18 +52,9 @@ func (r *run) stop(steps []*plan.Step, guard, reason string) {
 	}
 }
 
-// delete removes one zone: its row and the server's zone are read again, then
-// the copy, the deletion, the proof, and the row once more.
+// delete removes one zone: the server's zone is read again, then come the copy,
+// its row once more, the deletion, the proof, and the row again.
 func (r *run) delete(ctx context.Context, st *plan.Step) {
-	_, err := r.Store.WantedOne(ctx, r.s.Server.ID, st.Zone)
-	switch {
-	case err == nil:
-		drop(st, "it is wanted now")
-		return
-	case !errors.Is(err, fleet.ErrNoZone):
-		fail(st, err)
-		return
-	}
 	z, err := r.s.Driver.Zone(ctx, st.Zone)
 	switch {
 	case errors.Is(err, nameserver.ErrNoZone):
@@ -77,11 +64,20 @@ func (r *run) delete(ctx context.Context, st *plan.Step) {
 	case err != nil:
 		fail(st, err)
 		return
-	case z.Role != st.Have.Role || z.Origin == nameserver.Declared || z.Origin == nameserver.Cataloged || z.Role == nameserver.Other:
+	case r.another(st, z):
 		drop(st, "it is another kind of zone on the server now")
 		return
 	}
 	if st.Copy && !r.copy(ctx, st) {
+		return
+	}
+	_, err = r.Store.WantedOne(ctx, r.s.Server.ID, st.Zone)
+	switch {
+	case err == nil:
+		drop(st, "it is wanted now")
+		return
+	case !errors.Is(err, fleet.ErrNoZone):
+		fail(st, err)
 		return
 	}
 	// Counted before it is done: a deletion that the limit does not know of must
@@ -93,11 +89,13 @@ func (r *run) delete(ctx context.Context, st *plan.Step) {
 		}
 	}
 	if err := r.s.Driver.Delete(ctx, st.Zone); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
+		// It may have been done all the same, when the answer was lost.
+		r.event(ctx, st, "delete", z.Detail, "failed: "+err.Error())
 		fail(st, err)
 		return
 	}
 	// The event comes before the proof: what is recorded is that it was done.
-	r.event(ctx, st, "delete", z.Detail)
+	r.event(ctx, st, "delete", z.Detail, string(st.Class))
 	if err := r.gone(ctx, st); err != nil {
 		fail(st, fmt.Errorf("deleted, but: %w", err))
 		return
@@ -107,7 +105,7 @@ func (r *run) delete(ctx context.Context, st *plan.Step) {
 	w, err := r.Store.WantedOne(ctx, r.s.Server.ID, st.Zone)
 	switch {
 	case err == nil:
-		if err := r.s.Driver.Add(ctx, r.s.ZoneConfig(w)); err != nil && !errors.Is(err, nameserver.ErrExists) {
+		if err := r.addBack(ctx, st, w); err != nil {
 			fail(st, fmt.Errorf("it became wanted while it was deleted, and adding it again: %w", err))
 			return
 		}
@@ -115,6 +113,30 @@ func (r *run) delete(ctx context.Context, st *plan.Step) {
 	case !errors.Is(err, fleet.ErrNoZone):
 		fail(st, fmt.Errorf("deleted, but whether it is wanted now could not be read: %w", err))
 	}
+}
+
+// another says whether the zone on the server is not the one that the step was
+// planned for any more.
+func (r *run) another(st *plan.Step, now nameserver.ZoneState) bool {
+	was := st.Have
+	return now.Role != was.Role || now.Role == nameserver.Other || now.Signs ||
+		now.Origin == nameserver.Declared || now.Origin == nameserver.Cataloged || now.Origin == nameserver.Builtin ||
+		now.Known && was.Known && !plan.SamePrimaries(now.Primaries, was.Primaries) ||
+		st.Class == report.Foreign && now.Known && r.s.Ours(now.Primaries)
+}
+
+// addBack adds a zone that became wanted while it was deleted, behind the marker
+// like any other.
+func (r *run) addBack(ctx context.Context, st *plan.Step, w fleet.Wanted) error {
+	if err := r.Advance(ctx, r.s, w.FirstFeed, r.o); err != nil {
+		return err
+	}
+	if err := r.s.Driver.Add(ctx, r.s.ZoneConfig(w)); err != nil && !errors.Is(err, nameserver.ErrExists) {
+		return err
+	}
+	st.Serial.Want = &w.Serial
+	r.event(ctx, st, "add", "", string(st.Class))
+	return nil
 }
 
 // settled removes the task that stood for the deletion.
@@ -141,15 +163,17 @@ func (r *run) gone(ctx context.Context, st *plan.Step) error {
 	for try := 0; ; try++ {
 		left := "no answer"
 		steps := []*plan.Step{st}
-		serves := false
-		err := r.DNS.SOAs(ctx, r.questions(steps), func(_ int, p plan.Probe) { serves = p.Serves })
-		if err == nil && !serves {
-			return nil
-		}
-		if err != nil {
+		got := plan.Probe{Lost: true, Err: left}
+		err := r.DNS.SOAs(ctx, r.questions(steps), func(_ int, p plan.Probe) { got = p })
+		switch {
+		case err != nil:
 			left = err.Error()
-		} else {
+		case got.Lost: // silence proves nothing
+			left = got.Err
+		case got.Serves:
 			left = "the server still answers for it"
+		default:
+			return nil
 		}
 		if try == 10 {
 			return errors.New(left)

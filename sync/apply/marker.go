@@ -137,11 +137,3 @@ func (r *run) markerStillOurs(ctx context.Context) error {
 	}
 	return nil
 }
-
-func (r *run) questions(steps []*plan.Step) []inventory.Question {
-	q := make([]inventory.Question, len(steps))
-	for i, st := range steps {
-		q[i] = r.s.Question(st.Zone)
-	}
-	return q
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -12,6 +13,10 @@ import (
 	"dnsctl/sync/plan"
 	"dnsctl/zone"
 )
+
+// cleanUpTime bounds undoing a restore, which goes on when the run was
+// interrupted.
+const cleanUpTime = 30 * time.Second
 
 // CopyStore is what bringing a copy back needs of the store.
 type CopyStore interface {
@@ -49,8 +54,11 @@ func (y *Syncer) Restore(ctx context.Context, store CopyStore, id int64, o Optio
 	if err != nil {
 		exit, hint := report.ExitOf(err)
 		item.Outcome, item.Reason, item.Attributes = report.Failed, err.Error(), []string{}
-		if exit == report.ExitWithheld {
+		switch exit {
+		case report.ExitWithheld:
 			item.Outcome = report.Withheld
+		case report.ExitBusy:
+			out.Error, out.Busy = err.Error(), true
 		}
 		out.Hint = hint
 	}
@@ -82,10 +90,16 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 		return report.Fail(report.ExitWithheld, errors.New(in.Marker.Reason), "")
 	case len(in.Wanted) > 0:
 		return report.Hint(fmt.Errorf("zone %q is in the database and wanted on server %s", c.Zone, s.Name), "delete it there first, or leave it as it is")
-	case len(in.Have) > 0:
+	}
+	// An earlier restore of this copy that was killed may have left its secondary.
+	half := c.Restored != nil && len(in.Have) == 1 && onItsWay(ses, in.Have[0].ZoneState)
+	if len(in.Have) > 0 && !half {
 		return report.Hint(fmt.Errorf("server %s has a zone %q", s.Name, c.Zone), "nothing is replaced: look at it with dnsctl audit "+s.Name)
 	}
 	a := y.Applier
+	if err := a.Edit.DropRestored(ctx, c.Zone, o.Meta); err != nil {
+		return fmt.Errorf("take what an earlier restore left out of the database: %w", err)
+	}
 	if err := a.Edit.Restored(ctx, content, ses.MarkerPools(), o.Meta); err != nil {
 		return fmt.Errorf("put copy %d into the database: %w", c.ID, err)
 	}
@@ -93,23 +107,25 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 	if err := store.MarkRestored(ctx, c.ID); err != nil {
 		return errors.Join(err, a.Edit.DropRestored(context.WithoutCancel(ctx), c.Zone, o.Meta))
 	}
+	converting := false
 	defer func() {
-		ctx := context.WithoutCancel(ctx)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+		defer cancel()
 		if err != nil {
-			if derr := ses.Driver.Delete(ctx, c.Zone); derr != nil && !errors.Is(derr, nameserver.ErrNoZone) {
-				err = errors.Join(err, fmt.Errorf("take it off the server again: %w", derr))
-			}
-			err = errors.Join(err, store.ReleaseCopy(ctx, c.ID))
+			err = errors.Join(err, takeBack(ctx, store, ses, c, converting))
 		}
 		err = errors.Join(err, a.Edit.DropRestored(ctx, c.Zone, o.Meta))
 	}()
-	w := fleet.Wanted{Name: c.Zone, Pools: ses.MarkerPools(), Incarnation: fmt.Sprintf("copy%d", c.ID)}
-	if err := ses.Driver.Add(ctx, ses.ZoneConfig(w)); err != nil {
-		return fmt.Errorf("add zone %q: %w", c.Zone, err)
+	if !half {
+		w := fleet.Wanted{Name: c.Zone, Pools: ses.MarkerPools(), Incarnation: fmt.Sprintf("copy%d", c.ID)}
+		if err := ses.Driver.Add(ctx, ses.ZoneConfig(w)); err != nil {
+			return fmt.Errorf("add zone %q: %w", c.Zone, err)
+		}
 	}
 	if err := a.proveServed(ctx, ses, c.Zone, content.Serial(), o); err != nil {
 		return err
 	}
+	converting = true
 	if err := ses.Driver.Convert(ctx, c.Zone, c.Settings); err != nil {
 		return fmt.Errorf("give zone %q its settings back: %w", c.Zone, err)
 	}
@@ -119,6 +135,33 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 	serial := content.Serial()
 	return a.Store.AddEvent(ctx, report.Event{At: a.Now(), Actor: o.Meta.Actor, Command: o.Meta.Command, Action: "restore", Zone: c.Zone,
 		Server: s.Name, Serial: &serial, Comment: o.Meta.Comment, Result: fmt.Sprintf("copy %d", c.ID)})
+}
+
+// onItsWay says whether a zone on the server is the secondary of ours that a
+// restore begins with.
+func onItsWay(ses *inventory.Session, z nameserver.ZoneState) bool {
+	return z.Role == nameserver.Secondary && z.Known && ses.Ours(z.Primaries)
+}
+
+// takeBack undoes a restore that failed. Only the secondary that it made is
+// taken off the server: what somebody else has put there stays, and what may have
+// its former settings already stays and stays protected.
+func takeBack(ctx context.Context, store CopyStore, ses *inventory.Session, c report.Copy, converting bool) error {
+	z, err := ses.Driver.Zone(ctx, c.Zone)
+	switch {
+	case errors.Is(err, nameserver.ErrNoZone):
+		return store.ReleaseCopy(ctx, c.ID)
+	case err != nil:
+		return fmt.Errorf("see what is left of it on the server: %w", err)
+	case !onItsWay(ses, z) && converting:
+		return fmt.Errorf("zone %q is on server %s with its former settings, but not proven; it is left there, protected", c.Zone, ses.Server.Name)
+	case !onItsWay(ses, z):
+		return store.ReleaseCopy(ctx, c.ID)
+	}
+	if err := ses.Driver.Delete(ctx, c.Zone); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
+		return fmt.Errorf("take it off the server again: %w", err)
+	}
+	return store.ReleaseCopy(ctx, c.ID)
 }
 
 func copyContent(c report.Copy) (*zone.Snapshot, error) {

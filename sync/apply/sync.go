@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"dnsctl/fleet"
@@ -29,14 +30,15 @@ type SyncOptions struct {
 }
 
 // Sync plans each server and carries the plan out. Servers are worked on side by
-// side; what happens to one never stops another.
+// side; what happens to one never stops another. One that is named twice is
+// worked on once.
 func (y *Syncer) Sync(ctx context.Context, command string, servers []fleet.Server, o SyncOptions) (report.Report, error) {
 	id, err := y.Applier.Store.Identity(ctx)
 	if err != nil {
 		return report.Report{}, err
 	}
 	rep := report.Report{Schema: report.Schema, Command: command, Store: id.Store, Epoch: id.Epoch, Started: y.Applier.Now().UTC()}
-	rep.Servers = Each(servers, func(s fleet.Server) report.Server {
+	rep.Servers = Each(distinct(servers), func(s fleet.Server) report.Server {
 		var out report.Server
 		work := func(ctx context.Context) error {
 			var err error
@@ -80,6 +82,16 @@ func (y *Syncer) one(ctx context.Context, s fleet.Server, o SyncOptions) (report
 	return y.Applier.Run(ctx, ses, p, o.Options), nil
 }
 
+func distinct(servers []fleet.Server) []fleet.Server {
+	var out []fleet.Server
+	for _, s := range servers {
+		if !slices.ContainsFunc(out, func(o fleet.Server) bool { return o.ID == s.ID }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // Each runs look for every server, several at a time, and returns the results in
 // the servers' order.
 func Each(servers []fleet.Server, look func(fleet.Server) report.Server) []report.Server {
@@ -98,15 +110,19 @@ func Each(servers []fleet.Server, look func(fleet.Server) report.Server) []repor
 }
 
 // Failed is the report of a server whose run ended with err; what was done until
-// then stays in it.
+// then stays in it. An error that says that a guard held is no failure.
 func Failed(out report.Server, s fleet.Server, err error) report.Server {
-	out.Name, out.Complete = s.Name, false
+	out.Name = s.Name
 	if out.Items == nil {
 		out.Items = []report.Item{}
 	}
-	out.Error = err.Error()
 	exit, hint := report.ExitOf(err)
 	out.Hint, out.Busy = hint, exit == report.ExitBusy
+	if exit == report.ExitWithheld {
+		out.Complete, out.Withheld = true, err.Error()
+	} else {
+		out.Error = err.Error()
+	}
 	if out.Counts == nil {
 		out.Count()
 	}

@@ -76,7 +76,11 @@ func (k keyring) primaries(w fleet.Wanted) []nameserver.PrimaryRef {
 	return nil
 }
 
-// ours says whether any of the primaries is one of ours, or any key.
+// Ours says whether any of these primaries is one of the server's pools', or any
+// key one that the store knows.
+func (s *Session) Ours(refs []nameserver.PrimaryRef) bool { return s.keys.ours(refs) }
+
+// ours is Session.Ours.
 func (k keyring) ours(refs []nameserver.PrimaryRef) bool {
 	for _, r := range refs {
 		for _, p := range k.server.Pools {

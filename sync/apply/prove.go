@@ -1,0 +1,167 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+)
+
+// proof is the wait for the steps that were asked of the server.
+type proof struct {
+	*run
+	open  []*plan.Step
+	why   map[*plan.Step]string // what the server answered instead
+	total int
+}
+
+// prove waits until every started step shows on the wire. A long series is
+// bounded by its progress.
+func (r *run) prove(ctx context.Context) {
+	p := &proof{run: r, why: make(map[*plan.Step]string)}
+	for i := range r.p.Steps {
+		if r.p.Steps[i].Outcome == started {
+			p.open = append(p.open, &r.p.Steps[i])
+		}
+	}
+	p.total = len(p.open)
+	deadline, nudge := r.Now().Add(r.o.ProveFor), r.Now().Add(nudgeAfter)
+	for len(p.open) > 0 {
+		before := len(p.open)
+		if err := p.ask(ctx); err != nil {
+			p.giveUp(err)
+			return
+		}
+		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "transfers", Done: p.total - len(p.open), Total: p.total})
+		now := r.Now()
+		switch {
+		case len(p.open) == 0:
+			return
+		case len(p.open) < before:
+			deadline, nudge = now.Add(r.o.ProveFor), now.Add(nudgeAfter)
+		case now.After(deadline):
+			p.giveUp(fmt.Errorf("none more within %s", r.o.ProveFor))
+			return
+		case now.After(nudge):
+			p.nudge(ctx)
+			nudge = r.Now().Add(2 * nudgeAfter)
+		}
+		if err := pause(ctx, askEvery); err != nil {
+			p.giveUp(err)
+			return
+		}
+	}
+}
+
+func (p *proof) giveUp(err error) {
+	for _, st := range p.open {
+		if w := p.why[st]; w != "" {
+			fail(st, fmt.Errorf("asked for, but not proven: %w: %s", err, w))
+			continue
+		}
+		fail(st, fmt.Errorf("asked for, but not proven: %w", err))
+	}
+}
+
+// nudge looks whether the open steps are still wanted, and asks for their
+// transfers again.
+func (p *proof) nudge(ctx context.Context) {
+	for _, st := range p.open {
+		if !p.refresh(ctx, st) {
+			continue
+		}
+		if err := p.s.Driver.Retransfer(ctx, st.Zone); err != nil {
+			p.why[st] = err.Error()
+			if ctx.Err() != nil || errors.Is(err, nameserver.ErrUnreachable) {
+				return // the next one would wait as long in vain
+			}
+		}
+	}
+	p.settle()
+}
+
+// refresh reads the row of an open step again; false when the step is settled
+// because its zone is not wanted any more.
+func (p *proof) refresh(ctx context.Context, st *plan.Step) bool {
+	w, err := p.Store.WantedOne(ctx, p.s.Server.ID, st.Zone)
+	switch {
+	case errors.Is(err, fleet.ErrNoZone):
+		drop(st, "deleted from the database meanwhile")
+		return false
+	case err != nil:
+		p.why[st] = err.Error()
+	default:
+		st.Wanted, st.Serial.Want = &w, &w.Serial
+	}
+	return true
+}
+
+// settle keeps the steps open that nothing has ended.
+func (p *proof) settle() {
+	left := p.open[:0]
+	for _, st := range p.open {
+		if st.Outcome == started {
+			left = append(left, st)
+		}
+	}
+	p.open = left
+}
+
+// ask questions the server about the open steps and settles those that it
+// proves.
+func (p *proof) ask(ctx context.Context) error {
+	asked := append([]*plan.Step(nil), p.open...)
+	err := p.DNS.SOAs(ctx, p.questions(asked), func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
+	p.settle()
+	return err
+}
+
+// answer takes one answer. What proves a step is the serial that the database
+// has; one that is ahead of what was wanted when the step began may be newer
+// content of ours, or somebody else's.
+func (p *proof) answer(ctx context.Context, st *plan.Step, got plan.Probe) {
+	if got.Serves && got.Serial.Ahead(st.Wanted.Serial) && !p.refresh(ctx, st) {
+		return
+	}
+	switch {
+	case !got.Serves:
+		p.why[st] = got.Err
+	case got.Serial != st.Wanted.Serial:
+		p.why[st] = fmt.Sprintf("it answers with serial %d", got.Serial)
+	case st.Class == report.Differs && !plan.SameSOA(got.SOA, st.Wanted.SOA):
+		p.why[st] = "it still answers with another SOA of that serial"
+	default:
+		st.Outcome = report.Done
+		st.Serial.Have = &got.Serial
+		t := report.Task{Server: p.s.Server.Name, Zone: st.Zone, Want: report.Present, Incarnation: st.Wanted.Incarnation, Serial: st.Wanted.Serial}
+		if _, err := p.Store.DoneTask(ctx, t); err != nil {
+			p.Log.Error("settle task", "server", p.s.Server.Name, "zone", st.Zone.String(), "err", err)
+		}
+	}
+}
+
+func (r *run) questions(steps []*plan.Step) []inventory.Question {
+	q := make([]inventory.Question, len(steps))
+	for i, st := range steps {
+		q[i] = r.s.Question(st.Zone)
+	}
+	return q
+}
+
+// pause waits, or ends with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
