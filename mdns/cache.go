@@ -1,7 +1,6 @@
 package mdns
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -21,13 +20,10 @@ type cache struct {
 	source Content
 	index  *index
 	m      *metrics
-	budget int64
 	loads  chan struct{} // one token for each load under way
 
 	mu      sync.Mutex
-	used    int64
-	order   *list.List // of *content, most recently used first
-	byEd    map[int64]*list.Element
+	kept    *lru[int64, *content] // by edition
 	flights map[int64]*flight
 }
 
@@ -40,8 +36,8 @@ type flight struct {
 
 func newCache(source Content, index *index, m *metrics, budget int64, loads int) *cache {
 	return &cache{
-		source: source, index: index, m: m, budget: budget, loads: make(chan struct{}, loads),
-		order: list.New(), byEd: map[int64]*list.Element{}, flights: map[int64]*flight{},
+		source: source, index: index, m: m, loads: make(chan struct{}, loads),
+		kept: newLRU[int64, *content](budget), flights: map[int64]*flight{},
 	}
 }
 
@@ -49,11 +45,8 @@ func newCache(source Content, index *index, m *metrics, budget int64, loads int)
 func (k *cache) peek(e *entry) *content {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if el := k.byEd[e.edition]; el != nil {
-		if c := el.Value.(*content); c.version >= e.version {
-			k.order.MoveToFront(el)
-			return c
-		}
+	if c, ok := k.kept.get(e.edition); ok && c.version >= e.version {
+		return c
 	}
 	return nil
 }
@@ -114,10 +107,7 @@ func (k *cache) fly(ctx context.Context, f *flight, e *entry) {
 // reads the whole zone.
 func (k *cache) load(ctx context.Context, e *entry) (*content, error) {
 	k.mu.Lock()
-	var old *content
-	if el := k.byEd[e.edition]; el != nil {
-		old = el.Value.(*content)
-	}
+	old, _ := k.kept.get(e.edition)
 	k.mu.Unlock()
 	if old != nil {
 		deltas, err := k.source.Deltas(ctx, e.edition, old.snap.Serial(), e.serial, int64(old.snap.Octets()))
@@ -147,41 +137,23 @@ func applyAll(s *zone.Snapshot, deltas []zone.Delta) (*zone.Snapshot, error) {
 	return s, nil
 }
 
-// keep puts content into the cache; the caller holds mu. What is larger than the
-// budget is not kept.
+// keep puts content into the cache; the caller holds mu.
 func (k *cache) keep(c *content) {
-	if el := k.byEd[c.edition]; el != nil {
-		if el.Value.(*content).version > c.version {
-			return
-		}
-		k.remove(el)
+	if old, ok := k.kept.get(c.edition); ok && old.version > c.version {
+		return
 	}
-	if c.cost <= k.budget {
-		for k.used+c.cost > k.budget {
-			k.remove(k.order.Back())
-			k.m.cacheEvictions.Inc()
-		}
-		k.byEd[c.edition] = k.order.PushFront(c)
-		k.used += c.cost
-	}
-	k.m.cacheBytes.Set(float64(k.used))
-	k.m.cacheZones.Set(float64(len(k.byEd)))
-}
-
-func (k *cache) remove(el *list.Element) {
-	c := el.Value.(*content)
-	k.order.Remove(el)
-	delete(k.byEd, c.edition)
-	k.used -= c.cost
+	before := k.kept.evicted
+	k.kept.put(c.edition, c, c.cost)
+	k.m.cacheEvictions.Add(float64(k.kept.evicted - before))
+	k.m.cacheBytes.Set(float64(k.kept.used))
+	k.m.cacheZones.Set(float64(len(k.kept.byKey)))
 }
 
 // purge drops everything.
 func (k *cache) purge() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.order.Init()
-	clear(k.byEd)
-	k.used = 0
+	k.kept.purge()
 	k.m.cacheBytes.Set(0)
 	k.m.cacheZones.Set(0)
 }

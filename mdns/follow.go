@@ -200,6 +200,11 @@ func (f *follower) apply(ctx context.Context, entries []fleet.FeedEntry) error {
 			zones = append(zones, e)
 		}
 	}
+	for _, name := range gone {
+		if name == "" { // the store does not know its name any more
+			return f.load(ctx, false)
+		}
+	}
 	last := entries[len(entries)-1]
 	f.index.mu.Lock()
 	for _, e := range zones {

@@ -14,14 +14,15 @@ import (
 
 // Server is the hidden primary.
 type Server struct {
-	cfg    Config
-	log    *slog.Logger
-	m      *metrics
-	index  *index
-	cache  *cache
-	access atomic.Pointer[access]
-	quiet  *quiet
-	conns  *connTable
+	cfg     Config
+	log     *slog.Logger
+	m       *metrics
+	index   *index
+	cache   *cache
+	history *history
+	access  atomic.Pointer[access]
+	quiet   *quiet
+	conns   *connTable
 
 	mu    sync.Mutex
 	state error // why the server is not ready; nil when it is
@@ -41,6 +42,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, m: newMetrics(cfg.Registry), index: newIndex(), state: errStarting}
 	s.cache = newCache(cfg.Source, s.index, s.m, cfg.CacheBytes, cfg.MaxLoads)
+	s.history = newHistory(cfg.CacheBytes)
 	s.access.Store(&access{})
 	s.quiet = newQuiet(cfg.Now)
 	s.conns = newConnTable(cfg.MaxConns, cfg.MaxConnsClient, s.m)
@@ -89,7 +91,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		sockets = append(sockets, k)
 		bound = append(bound, k.addr)
 	}
-	f := &follower{source: s.cfg.Source, index: s.index, access: s.loadAccess, forget: s.cache.purge, log: s.log, m: s.m, now: s.cfg.Now}
+	f := &follower{source: s.cfg.Source, index: s.index, access: s.loadAccess, forget: s.forget, log: s.log, m: s.m, now: s.cfg.Now}
 	if err := f.load(ctx, false); err != nil {
 		return err
 	}
@@ -121,6 +123,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.drain(abort)
 	s.log.Info("stopped")
 	return nil
+}
+
+// forget drops all content and changes in memory.
+func (s *Server) forget() {
+	s.cache.purge()
+	s.history.purge()
 }
 
 // drain closes idle connections, waits for busy ones and at the deadline closes

@@ -59,7 +59,7 @@ func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
 	var err error
 	if r.q.Question.Type == zone.TypeIXFR {
 		kind = "ixfr"
-		deltas, content, err = c.s.history(ctx, e, r.q.Serial)
+		deltas, content, err = c.s.changesSince(ctx, e, r.q.Serial)
 	}
 	if err == nil && deltas == nil && content == nil {
 		content, err = c.s.cache.get(ctx, e)
@@ -102,45 +102,6 @@ func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
 	c.s.m.transferRecs.WithLabelValues(kind).Add(float64(t.records))
 	c.s.m.transferBytes.WithLabelValues(kind).Add(float64(c.sent - sent + int64(len(c.out))))
 	return err
-}
-
-// history is the changes since the client's serial. They are nil, and the
-// content is given where it was needed for knowing, when the whole zone is to be
-// sent: history does not reach back, or is longer than the zone.
-func (s *Server) history(ctx context.Context, e *entry, from zone.Serial) ([]zone.Delta, *content, error) {
-	var content *content
-	limit := e.octets
-	if limit == 0 {
-		var err error
-		if content, err = s.cache.get(ctx, e); err != nil {
-			return nil, nil, err
-		}
-		limit = int64(content.snap.Octets())
-	}
-	deltas, err := s.cfg.Source.Deltas(ctx, e.edition, from, e.serial, limit)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read changes of zone %s: %w", e.apex(), err)
-	}
-	n := len(deltas)
-	if n == 0 || deltas[0].From() != from || deltas[n-1].To() != e.serial || octetsOf(deltas) > limit {
-		return nil, content, nil
-	}
-	return deltas, content, nil
-}
-
-// octetsOf is the size of changes as uncompressed records.
-func octetsOf(deltas []zone.Delta) (n int64) {
-	add := func(sets ...zone.RRset) {
-		for _, s := range sets {
-			n += int64(s.Data.Len()*(len(s.Owner)+8) + len(s.Data))
-		}
-	}
-	for i := range deltas {
-		add(deltas[i].OldSOA, deltas[i].NewSOA)
-		add(deltas[i].Removed...)
-		add(deltas[i].Added...)
-	}
-	return n
 }
 
 // stream fills messages with records and writes them as they become full.
