@@ -307,6 +307,9 @@ func (p *Postgres) Start(t T) {
 	}
 }
 
+// PID is the process id of the server's first process, the parent of the others.
+func (p *Postgres) PID() int { return p.proc.cmd.Process.Pid }
+
 // remove ends the server and deletes its files.
 func (p *Postgres) remove() error {
 	err := p.proc.end(syscall.SIGINT)

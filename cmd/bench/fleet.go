@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"dnsctl/edit"
+	"dnsctl/store"
+	"dnsctl/testbed"
+	"dnsctl/zone"
+)
+
+const (
+	changes     = 100 // commits of one sample
+	changeEvery = 100 * time.Millisecond
+)
+
+// measureServed and measureBIND commit from this process, with the packages that
+// the command uses, so that the moment of the commit is known to the
+// microsecond; mdns and BIND are processes of their own.
+func measureServed(ctx context.Context, b *bench, kind string) {
+	h := b.loaded(ctx, kind)
+	b.latency(ctx, h, "served", "p99 <= 20", map[string]string{"mdns": h.addr})
+	t := b.table(kind)
+	for i := range 5 * b.repeat {
+		u := h.dnsctl(ctx, "record", "set", smallZone(1), "www", "A", addressOf(i))
+		t.add("served/dnsctl record set, the process", "ms", "", u.wall*1000)
+	}
+	t.done()
+}
+
+func measureBIND(ctx context.Context, b *bench, kind string) {
+	b.bed.inside(func(in *bed) {
+		h := b.house(ctx, in, kind)
+		for i := range 20 {
+			h.dnsctl(ctx, "zone", "import", "-q", zoneFile(b.smallDir, i))
+		}
+		h.start(ctx)
+		n := h.nameserver(ctx, in, "ns1")
+		if u, err := execute(ctx, h.env, b.bin, "bootstrap", "ns1", "--wait", "-q"); err != nil {
+			in.Fatalf("%v (after %.1f s)", err, u.wall)
+		}
+		b.latency(ctx, h, "bind", "", map[string]string{"mdns": h.addr, "BIND": n.Addr})
+	})
+}
+
+// latency commits changes, and looks when each address answers with the new
+// serial. One sample is a percentile over all changes.
+func (b *bench) latency(ctx context.Context, h *house, name, goal string, addrs map[string]string) {
+	s, err := store.Open(ctx, h.url, store.Options{})
+	b.bed.must("open the store", err)
+	defer s.Close()
+	e := &edit.Editor{Store: s, Now: time.Now}
+	apex := zone.MustParseName(smallZone(0) + ".")
+	t := b.table(h.store)
+	watches := map[string]*soaWatch{}
+	for at, addr := range addrs {
+		w, err := watchSOA(addr, smallZone(0))
+		b.bed.must("ask for the serial", err)
+		watches[at] = w
+	}
+	for range b.repeat {
+		took := map[string][]float64{}
+		next := time.NewTicker(changeEvery)
+		for i := range changes {
+			<-next.C
+			begin := time.Now()
+			ops := []edit.Op{{Verb: edit.Set, Owner: zone.MustParseName("www." + apex.String()), Type: zone.TypeA, Data: []string{string([]byte{198, 18, byte(i), byte(time.Now().UnixNano())})}}}
+			res, err := e.Records(ctx, apex, ops, edit.Meta{Command: "bench"})
+			committed := time.Now()
+			b.bed.must("edit a record", err)
+			took["commit"] = append(took["commit"], committed.Sub(begin).Seconds()*1000)
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			var failed error
+			for at, w := range watches {
+				wg.Go(func() {
+					seen, err := w.until(res.Serial, 30*time.Second)
+					mu.Lock()
+					defer mu.Unlock()
+					if err != nil {
+						failed = fmt.Errorf("%s: %w", at, err)
+					}
+					took[at] = append(took[at], max(seen.Sub(committed).Seconds()*1000, 0))
+				})
+			}
+			wg.Wait()
+			b.bed.must("wait for a change", failed)
+		}
+		next.Stop()
+		for _, at := range []string{"commit", "mdns", "BIND"} {
+			if v := took[at]; v != nil {
+				label := name + "/commit to " + at
+				if at == "commit" {
+					label = name + "/the commit itself"
+				}
+				t.add(label+" p50", "ms", "", percentile(v, 0.5))
+				t.add(label+" p99", "ms", goal, percentile(v, 0.99))
+			}
+		}
+	}
+	t.done()
+}
+
+// nameserver adds a BIND to the database, writes its configuration and runs it.
+func (h *house) nameserver(ctx context.Context, t *bed, name string) *testbed.Named {
+	dns, control, stats := testbed.FreeAddr(t), testbed.FreeAddr(t), testbed.FreeAddr(t)
+	h.dnsctl(ctx, "server", "add", name, "--new", "--type", "bind", "--address", dns, "--control", "rndc://"+control, "--stats", "http://"+stats)
+	dir := filepath.Join(h.dir, name)
+	h.dnsctl(ctx, "bootstrap", name, "--out", dir)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("bootstrap --out: %v", err)
+	}
+	return testbed.StartNamed(t, testbed.NamedOptions{ConfigFile: filepath.Join(dir, "named.conf"), Addr: dns, ControlAddr: control, StatsAddr: stats})
+}
+
+// measureFleet bootstraps a new BIND with all small zones each time.
+func measureFleet(ctx context.Context, b *bench, kind string) {
+	t := b.table(kind)
+	for range b.repeat {
+		b.bed.inside(func(in *bed) {
+			h := b.house(ctx, in, kind)
+			h.importSmall(ctx)
+			h.start(ctx)
+			n := h.nameserver(ctx, in, "ns1")
+			u := h.dnsctl(ctx, "bootstrap", "ns1", "--wait", "-q")
+			t.add("fleet/bootstrap --wait", "s", "", u.wall)
+			t.add("fleet/bootstrap --wait cpu", "s", "", u.cpu)
+			t.add("fleet/bootstrap --wait memory", "MB", "", u.rss)
+			for _, verb := range [][]string{{"audit"}, {"audit", "--deep"}, {"sync", "--yes"}} {
+				u := h.dnsctl(ctx, append(verb, "-q")...)
+				name := "fleet/" + verb[0]
+				if len(verb) > 1 && verb[0] == "audit" {
+					name += " " + verb[1]
+				} else if verb[0] == "sync" {
+					name += ", nothing to do"
+				}
+				t.add(name, "s", "", u.wall)
+				t.add(name+" cpu", "s", "", u.cpu)
+				t.add(name+" memory", "MB", "", u.rss)
+			}
+			t.add("fleet/memory of named", "MB", "", status(n.PID(), "VmRSS"))
+			t.add("fleet/memory of mdns", "MB", "", status(h.mdns.Process.Pid, "VmRSS"))
+		})
+	}
+	t.done()
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report is the JSON file.
+type report struct {
+	Schema  string    `json:"schema"`
+	Commit  string    `json:"commit"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"`
+	Machine string    `json:"machine"`
+	CPUs    int       `json:"cpus"`
+	Go      string    `json:"go"`
+	Load    string    `json:"load_before"`
+	Note    string    `json:"note,omitempty"`
+	Records int       `json:"records"`
+	Zones   int       `json:"zones"`
+	Figures []figure  `json:"figures"`
+}
+
+// figure is one row: what a measure gave in each of its repetitions.
+type figure struct {
+	Name    string    `json:"name"`
+	Store   string    `json:"store"`
+	Unit    string    `json:"unit"`
+	Min     float64   `json:"min"`
+	Median  float64   `json:"median"`
+	Max     float64   `json:"max"`
+	Samples []float64 `json:"samples"`
+	Goal    string    `json:"goal,omitempty"`
+}
+
+func newReport(ctx context.Context, o options) *report {
+	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		commit = []byte("unknown")
+	}
+	return &report{Schema: "dnsctl/bench/v1", Commit: string(bytes.TrimSpace(commit)), Started: time.Now().UTC(), Machine: machine(),
+		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones, Figures: []figure{}}
+}
+
+// machine is the processor's name, as Linux says it.
+func machine() string {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// load is the machine's load over 1, 5 and 15 minutes: how much it is our own.
+func load() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	if f := strings.Fields(string(text)); len(f) > 3 {
+		return strings.Join(f[:3], " ")
+	}
+	return ""
+}
+
+func (r *report) write(path string) error {
+	if path == "" {
+		return nil
+	}
+	r.Seconds = time.Since(r.Started).Seconds()
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+const rowFormat = "%-34s %-9s %-14s %11s %11s %11s  %s\n"
+
+func (r *report) heading(w io.Writer) {
+	fmt.Fprintf(w, "%s, %d CPUs, load %s\n", r.Machine, r.CPUs, r.Load)
+	fmt.Fprintf(w, rowFormat, "measure", "store", "unit", "min", "median", "max", "goal")
+}
+
+// sample is a value of a figure.
+func (b *bench) sample(name, store, unit, goal string, values ...float64) {
+	f := figure{Name: name, Store: store, Unit: unit, Goal: goal, Samples: values}
+	sorted := slices.Sorted(slices.Values(values))
+	f.Min, f.Median, f.Max = sorted[0], middle(sorted), sorted[len(sorted)-1]
+	b.report.Figures = append(b.report.Figures, f)
+	fmt.Fprintf(b.out, rowFormat, name, store, unit, digits(f.Min), digits(f.Median), digits(f.Max), goal)
+}
+
+func middle(sorted []float64) float64 {
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// percentile p (0 to 1) by the nearest rank.
+func percentile(values []float64, p float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+}
+
+// digits is a number with three significant digits or so.
+func digits(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case v >= 1:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+// table collects the samples of several figures, one repetition after the other.
+type table struct {
+	b     *bench
+	store string
+	order []string
+	rows  map[string]*figure
+}
+
+func (b *bench) table(store string) *table {
+	return &table{b: b, store: store, rows: map[string]*figure{}}
+}
+
+func (t *table) add(name, unit, goal string, v float64) {
+	f := t.rows[name+unit]
+	if f == nil {
+		f = &figure{Name: name, Unit: unit, Goal: goal}
+		t.rows[name+unit] = f
+		t.order = append(t.order, name+unit)
+	}
+	f.Samples = append(f.Samples, v)
+}
+
+func (t *table) done() {
+	for _, key := range t.order {
+		f := t.rows[key]
+		t.b.sample(f.Name, t.store, f.Unit, f.Goal, f.Samples...)
+	}
+}
