@@ -16,7 +16,17 @@ import (
 // rrsetColumns are the columns of an RRset as insertRRsets writes them.
 var rrsetColumns = []string{"content_id", "owner", "type", "covers", "ttl", "owner_case", "rdata"}
 
-const selectRRsets = `SELECT owner, type, covers, ttl, owner_case, rdata FROM rrsets WHERE content_id = ?`
+// rrsetFields is what scanRRset reads. Numbers are packed into one, as each
+// column that is read costs time.
+const rrsetFields = `r.owner, (r.ttl << 32) | (CAST(r.type AS BIGINT) << 16) | r.covers, r.owner_case, r.rdata`
+
+// selectSnapshot is one statement, which sees one state of the database without
+// a transaction. The SOA's row carries the edition's version and number of
+// RRsets.
+const selectSnapshot = `SELECT ` + rrsetFields + `, CASE WHEN r.type = 6 THEN
+	(SELECT CAST(e.version AS TEXT) || ' ' || CAST(e.rrsets AS TEXT) FROM editions e JOIN zones z ON z.id = e.zone_id WHERE e.id = ? AND z.name = r.owner) END
+	FROM rrsets r WHERE r.content_id = (SELECT e.content_id FROM editions e JOIN zones z ON z.id = e.zone_id WHERE e.id = ? AND z.purged_at IS NULL)
+	ORDER BY r.owner, r.type, r.covers`
 
 // nameCase is what is kept of a name beside its key: its wire form where that
 // is not the lower-case one, else NULL.
@@ -65,37 +75,30 @@ func keyed(sets []zone.RRset) iter.Seq2[zone.Key, zone.RRset] {
 	}
 }
 
-// scanRRset reads a row of selectRRsets. apex is that of its zone.
-func scanRRset(rows *sqlx.Rows, apex zone.Key, r *rrsetRow) (zone.Key, zone.RRset, error) {
-	if err := rows.Scan(&r.owner, &r.typ, &r.covers, &r.ttl, &r.spelled, &r.rdata); err != nil {
-		return "", zone.RRset{}, err
-	}
-	key := zone.Key(r.owner)
-	set := zone.RRset{Type: zone.Type(r.typ), Covers: zone.Type(r.covers), TTL: uint32(r.ttl), Data: zone.Rdata(r.rdata)}
-	corrupt := func(what string) error {
-		return fmt.Errorf("%w: RRset %q type %d: %s", fleet.ErrCorrupt, r.owner, r.typ, what)
-	}
-	var err error
-	if set.Owner, err = nameOf(r.owner, r.spelled); err != nil {
-		return "", zone.RRset{}, corrupt(err.Error())
-	}
-	switch {
-	case !key.Under(apex):
-		return "", zone.RRset{}, corrupt("the owner is not in the zone")
-	case r.typ < 1 || r.typ > 0xffff || r.covers < 0 || r.covers > 0xffff:
-		return "", zone.RRset{}, corrupt("there is no such type")
-	case r.ttl < 0 || r.ttl > 0xffffffff:
-		return "", zone.RRset{}, corrupt("the TTL is out of range")
-	case len(set.Data) == 0 || !set.Data.Valid():
-		return "", zone.RRset{}, corrupt("its rdata is malformed")
-	}
-	return key, set, nil
-}
-
-// rrsetRow is where a row is scanned to.
+// rrsetRow is where a row of rrsetFields is scanned to.
 type rrsetRow struct {
 	owner, spelled, rdata sql.RawBytes
-	typ, covers, ttl      int64
+	numbers               int64
+	header                sql.RawBytes // of selectSnapshot
+}
+
+func (r *rrsetRow) dest() []any { return []any{&r.owner, &r.numbers, &r.spelled, &r.rdata} }
+
+// set is the RRset of the row that was scanned.
+func (r *rrsetRow) set() (zone.Key, zone.RRset, error) {
+	set := zone.RRset{Type: zone.Type(r.numbers >> 16), Covers: zone.Type(r.numbers), TTL: uint32(r.numbers >> 32), Data: zone.Rdata(r.rdata)}
+	var err error
+	if set.Owner, err = nameOf(r.owner, r.spelled); err != nil {
+		return "", zone.RRset{}, r.corrupt(err.Error())
+	}
+	if len(set.Data) == 0 || !set.Data.Valid() {
+		return "", zone.RRset{}, r.corrupt("its rdata is malformed")
+	}
+	return zone.Key(r.owner), set, nil
+}
+
+func (r *rrsetRow) corrupt(what string) error {
+	return fmt.Errorf("%w: RRset with owner key %q and type %s: %s", fleet.ErrCorrupt, []byte(r.owner), zone.Type(r.numbers>>16), what)
 }
 
 // contentOf is where an edition's content is.
@@ -131,32 +134,79 @@ func (t *tx) contentOf(ctx context.Context, edition int64) (contentOf, error) {
 // state of the database. fleet.ErrNoZone when there is no such edition,
 // fleet.ErrPurged when its content is gone; a malformed row is an error that
 // names the zone and the row (fleet.ErrCorrupt).
-func (s *Store) Snapshot(ctx context.Context, edition int64) (snap *zone.Snapshot, version int64, err error) {
-	err = s.view(ctx, func(t *tx) error {
-		c, err := t.contentOf(ctx, edition)
-		if err != nil {
-			return err
+func (s *Store) Snapshot(ctx context.Context, edition int64) (*zone.Snapshot, int64, error) {
+	snap, version, err := s.load(ctx, edition)
+	if err == nil {
+		return snap, version, nil
+	}
+	// Which zone it is, or why there is none.
+	var c contentOf
+	if cerr := s.view(ctx, func(t *tx) (err error) {
+		c, err = t.contentOf(ctx, edition)
+		return err
+	}); cerr != nil {
+		return nil, 0, cerr
+	}
+	return nil, 0, fmt.Errorf("load zone %q: %w", c.apex, s.explain(ctx, err))
+}
+
+var errNoApex = fmt.Errorf("%w: there is no SOA at the zone apex", fleet.ErrCorrupt)
+
+func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64, error) {
+	stmt, err := s.prepared(ctx, selectSnapshot)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows, err := stmt.QueryContext(ctx, edition, edition)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	var b *zone.Builder
+	var apex zone.Key
+	var first []zone.RRset // what the apex owns before its SOA
+	var version int64
+	var r rrsetRow
+	dest := append(r.dest(), &r.header)
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return nil, 0, err
 		}
-		apex := c.apex.Key()
-		b := zone.NewBuilder(c.apex, c.rrsets)
-		var r rrsetRow
-		err = t.each(ctx, func(rows *sqlx.Rows) error {
-			key, set, err := scanRRset(rows, apex, &r)
-			if err == nil {
-				b.AddKeyed(key, set)
+		key, set, err := r.set()
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case b != nil && key.Under(apex):
+			b.AddKeyed(key, set)
+		case b != nil:
+			return nil, 0, r.corrupt("it is not in the zone")
+		case r.header == nil:
+			first = append(first, set)
+		default:
+			var n int
+			if _, err := fmt.Sscan(string(r.header), &version, &n); err != nil {
+				return nil, 0, err
 			}
-			return err
-		}, selectRRsets+` ORDER BY owner, type, covers`, c.id)
-		if err != nil {
-			return fmt.Errorf("load zone %q: %w", c.apex, err)
+			b, apex = zone.NewBuilder(set.Owner, n), key
+			for _, other := range append(first, set) {
+				if !other.Owner.Equal(set.Owner) {
+					return nil, 0, r.corrupt("it is not in the zone")
+				}
+				b.AddKeyed(key, other)
+			}
 		}
-		if snap, err = b.Build(); err != nil {
-			return fmt.Errorf("load zone %q: %w: %w", c.apex, fleet.ErrCorrupt, err)
-		}
-		version = c.version
-		return nil
-	})
-	return snap, version, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, err
+	}
+	if b == nil {
+		return nil, 0, errNoApex
+	}
+	snap, err := b.Build()
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", fleet.ErrCorrupt, err)
+	}
+	return snap, version, nil
 }
 
 // Owners is the RRsets that the owners with these keys have in an edition, in
@@ -176,10 +226,16 @@ func (s *Store) Owners(ctx context.Context, edition int64, owners []zone.Key) ([
 		apex := c.apex.Key()
 		var r rrsetRow
 		err = in(ctx, t, list, func(rows *sqlx.Rows) error {
-			_, set, err := scanRRset(rows, apex, &r)
+			if err := rows.Scan(r.dest()...); err != nil {
+				return err
+			}
+			key, set, err := r.set()
+			if err == nil && !key.Under(apex) {
+				err = r.corrupt("it is not in the zone")
+			}
 			out = append(out, set)
 			return err
-		}, selectRRsets+` AND owner IN (?)`, c.id)
+		}, `SELECT `+rrsetFields+` FROM rrsets r WHERE r.content_id = ? AND r.owner IN (?)`, c.id)
 		if err != nil {
 			return fmt.Errorf("read zone %q: %w", c.apex, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -42,6 +43,9 @@ type Store struct {
 	injected bool // clock is the caller's
 	log      *slog.Logger
 	wake     *waker
+
+	stmtMu sync.Mutex // guards stmts
+	stmts  map[string]*sql.Stmt
 }
 
 // Open opens the store that a URL names: sqlite:PATH or postgres://... . On
@@ -128,6 +132,24 @@ func (s *Store) Recipient(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("read the store's recipient: %w", err)
 	}
 	return r, nil
+}
+
+// prepared is a query on the read connections that is kept prepared.
+func (s *Store) prepared(ctx context.Context, q string) (*sql.Stmt, error) {
+	s.stmtMu.Lock()
+	defer s.stmtMu.Unlock()
+	if st := s.stmts[q]; st != nil {
+		return st, nil
+	}
+	st, err := s.read.PrepareContext(ctx, sqlx.Rebind(s.d.bind(), q))
+	if err != nil {
+		return nil, err
+	}
+	if s.stmts == nil {
+		s.stmts = make(map[string]*sql.Stmt)
+	}
+	s.stmts[q] = st
+	return st, nil
 }
 
 // none turns sql.ErrNoRows into another error.

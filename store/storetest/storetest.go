@@ -223,3 +223,20 @@ func same(t testing.TB, got, want *zone.Snapshot) {
 		t.Fatalf("counts differ: %d/%d/%d instead of %d/%d/%d", got.RRsets(), got.Records(), got.Octets(), want.RRsets(), want.Records(), want.Octets())
 	}
 }
+
+// Change is the next version of such a zone, with another address for one host.
+func Change(t testing.TB, s *zone.Snapshot) (*zone.Snapshot, zone.Delta) {
+	t.Helper()
+	apex := s.Apex()
+	d := zone.Delta{OldSOA: s.SOASet(), NewSOA: soa(apex, s.Serial()+1)}
+	set := host("host0000001."+apex.String(), int(s.Serial()))
+	old, _ := s.Get(set.ID())
+	if !old.Equal(set) {
+		d.Removed, d.Added = []zone.RRset{old}, []zone.RRset{set}
+	}
+	next, err := s.Apply(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next, d
+}

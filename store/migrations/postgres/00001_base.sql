@@ -107,9 +107,9 @@ CREATE INDEX contents_state ON contents (state) WHERE state <> 'live';
 CREATE TABLE rrsets (
     content_id BIGINT NOT NULL,
     owner      BYTEA NOT NULL,
-    type       INTEGER NOT NULL,
-    covers     INTEGER NOT NULL,
-    ttl        BIGINT NOT NULL,
+    type       INTEGER NOT NULL CHECK (type BETWEEN 1 AND 65535),
+    covers     INTEGER NOT NULL CHECK (covers BETWEEN 0 AND 65535),
+    ttl        BIGINT NOT NULL CHECK (ttl BETWEEN 0 AND 4294967295),
     owner_case BYTEA, -- wire form where it is not the lower-case one
     rdata      BYTEA NOT NULL, -- zone.Rdata
     PRIMARY KEY (content_id, owner, type, covers)

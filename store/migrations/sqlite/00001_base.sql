@@ -107,9 +107,9 @@ CREATE INDEX contents_state ON contents (state) WHERE state <> 'live';
 CREATE TABLE rrsets (
     content_id INTEGER NOT NULL,
     owner      BLOB    NOT NULL,
-    type       INTEGER NOT NULL,
-    covers     INTEGER NOT NULL,
-    ttl        INTEGER NOT NULL,
+    type       INTEGER NOT NULL CHECK (type BETWEEN 1 AND 65535),
+    covers     INTEGER NOT NULL CHECK (covers BETWEEN 0 AND 65535),
+    ttl        INTEGER NOT NULL CHECK (ttl BETWEEN 0 AND 4294967295),
     owner_case BLOB, -- wire form where it is not the lower-case one
     rdata      BLOB    NOT NULL, -- zone.Rdata
     PRIMARY KEY (content_id, owner, type, covers)
