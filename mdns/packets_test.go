@@ -168,7 +168,7 @@ func TestUDPAnswersKeepToTheSizeAndSayTC(t *testing.T) {
 		_, _ = conn.Write(b)
 		buf := make([]byte, 65535)
 		k, err := conn.Read(buf)
-		conn.Close()
+		_ = conn.Close()
 		if err != nil {
 			t.Fatal(err)
 		}

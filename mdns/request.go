@@ -106,7 +106,7 @@ func (r *request) checkTSIG(acc *access, msg, out []byte) (_ []byte, done bool) 
 		return r.fail(out, wire.RcodeFormErr), true
 	}
 	r.s.m.tsigErrors.WithLabelValues(code.Mnemonic()).Inc()
-	r.logRefusal("TSIG check failed", code.Mnemonic())
+	r.logRefusal(code.Mnemonic())
 	begin := len(out)
 	r.begin(out, wire.Full, "", r.limit()-wire.TSIGErrorSize(t, k.key), wire.RcodeNotAuth, false)
 	r.finish(begin, wire.RcodeNotAuth)
@@ -185,11 +185,11 @@ func (r *request) fail(out []byte, rcode wire.Rcode) []byte {
 // and not allowed all look the same to the client.
 func (r *request) refuse(out []byte, reason string) []byte {
 	r.s.m.refused.WithLabelValues(reason).Inc()
-	r.logRefusal("request refused", reason)
+	r.logRefusal(reason)
 	return r.fail(out, wire.RcodeRefused)
 }
 
-func (r *request) logRefusal(msg, reason string) {
+func (r *request) logRefusal(reason string) {
 	if !r.s.quiet.allow(r.peer.Addr()) {
 		return
 	}
@@ -197,7 +197,7 @@ func (r *request) logRefusal(msg, reason string) {
 	if r.q.TSIG != nil {
 		key = r.q.TSIG.KeyName.String()
 	}
-	r.s.log.Warn(msg, "peer", r.peer.String(), "zone", r.q.Question.Name.String(), "type", r.q.Question.Type.String(),
+	r.s.log.Warn("request refused", "peer", r.peer.String(), "zone", r.q.Question.Name.String(), "type", r.q.Question.Type.String(),
 		"key", key, "reason", reason)
 }
 

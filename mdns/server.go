@@ -59,7 +59,7 @@ func (s *Server) Readiness() error {
 func (s *Server) setState(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != errStopping {
+	if !errors.Is(s.state, errStopping) {
 		s.state = err
 	}
 }
@@ -162,8 +162,8 @@ type socket struct {
 }
 
 func (k *socket) close() {
-	k.udp.Close()
-	k.tcp.Close()
+	_ = k.udp.Close()
+	_ = k.tcp.Close()
 }
 
 // listen opens UDP and TCP. For port 0 it picks one that both have free. All
@@ -185,7 +185,7 @@ func listen(ctx context.Context, addr netip.AddrPort) (*socket, error) {
 		if err == nil {
 			return &socket{addr: netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), udp: u.(*net.UDPConn), tcp: tcp}, nil
 		}
-		tcp.Close()
+		_ = tcp.Close()
 		if addr.Port() != 0 || try == 20 {
 			return nil, fmt.Errorf("listen on %s: %w", addr, err)
 		}

@@ -32,7 +32,6 @@ type memory struct {
 	hold    chan struct{} // when set, Snapshot waits for it
 	loads   int           // of Snapshot
 	history int           // deltas kept for each zone; 0: all
-	old     map[int64]bool
 }
 
 type memZone struct {

@@ -92,7 +92,7 @@ func (t *connTable) closeAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for c := range t.open {
-		c.conn.Close()
+		_ = c.conn.Close()
 	}
 }
 
@@ -134,7 +134,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 			if s.quiet.allow(c.peer.Addr()) {
 				s.log.Warn("connection refused", "peer", c.peer.String(), "reason", refused)
 			}
-			conn.Close()
+			_ = conn.Close()
 			continue
 		}
 		go func() {

@@ -136,12 +136,12 @@ func TestConnectionsAreLimitedForEachClientAndInAll(t *testing.T) {
 		if got := counter(t, r, closed(c.what)); got != 1 {
 			t.Errorf("%s: %v connections refused", c.what, got)
 		}
-		first.Close()
+		_ = first.Close()
 		testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == 1 })
 		if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeSuccess {
 			t.Errorf("%s: after one has left: %s", c.what, dns.RcodeToString[rcode])
 		}
-		second.Close()
+		_ = second.Close()
 	}
 }
 
@@ -168,7 +168,7 @@ func TestStoppingLetsTransfersFinishAndIdleOnesGo(t *testing.T) {
 		if _, err := c.Read(make([]byte, 1)); err == nil {
 			t.Error("a new connection is served while stopping")
 		}
-		c.Close()
+		_ = c.Close()
 	}
 	if code, text := page(t, r, "/readyz"); code != 503 || !strings.Contains(text, "stopping") {
 		t.Errorf("readyz while stopping: %d %s", code, text)

@@ -22,7 +22,7 @@ func TestAnswersComeFromTheAddressThatWasAsked(t *testing.T) {
 	m.create(big(t, "z.test.", 1, 20))
 	listens := map[string][]string{"0.0.0.0:0": {"127.0.0.1", "127.0.0.2"}}
 	if l, err := net.Listen("tcp", "[::1]:0"); err == nil {
-		l.Close()
+		_ = l.Close()
 		listens["[::]:0"] = []string{"::1"}
 		listens["[::1]:0"] = []string{"::1"}
 	}
