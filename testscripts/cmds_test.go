@@ -2,6 +2,8 @@ package testscripts_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -15,19 +17,23 @@ import (
 
 // cmdAddr reserves addresses on loopback until the script ends:
 //
-//	addr MDNS HTTP    sets $MDNS and $HTTP to 127.0.0.1:PORT
+//	addr MDNS HTTP    sets $MDNS and $HTTP to 127.0.0.1:PORT, $MDNS_PORT and $HTTP_PORT to PORT
 func cmdAddr(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: addr NAME...")
 	}
 	for _, name := range args {
-		ts.Setenv(name, testbed.FreeAddr(scriptT{ts}))
+		addr := testbed.FreeAddr(scriptT{ts})
+		ts.Setenv(name, addr)
+		ts.Setenv(name+"_PORT", portOf(addr))
 	}
 }
 
+func portOf(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
+
 // cmdNamed starts BIND 9 until the script ends and waits until it answers:
 //
-//	named NAME                                      one that runs already, zones may be added
+//	named [-include=FILE] NAME                      one that runs already, zones may be added
 //	named -config=DIR/named.conf -addr=A -control=C -stats=S NAME    one with that configuration
 //
 // It sets $NAME_ADDR, $NAME_CONTROL, $NAME_STATS and $NAME_KEY.
@@ -37,13 +43,17 @@ func cmdNamed(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: named [-config=FILE -addr=A -control=C -stats=S] NAME")
 	}
 	o := testbed.NamedOptions{AllowNewZones: true}
+	if file := flags["include"]; file != "" {
+		o.Config = ts.ReadFile(file)
+	}
 	if c := flags["config"]; c != "" {
 		o = testbed.NamedOptions{ConfigFile: ts.MkAbs(c), Addr: flags["addr"], ControlAddr: flags["control"], StatsAddr: flags["stats"]}
 	}
 	n := testbed.StartNamed(scriptT{ts}, o)
 	ts.Setenv(rest[0]+"_ADDR", n.Addr)
-	ts.Setenv(rest[0]+"_PORT", n.Addr[strings.LastIndex(n.Addr, ":")+1:])
+	ts.Setenv(rest[0]+"_PORT", portOf(n.Addr))
 	ts.Setenv(rest[0]+"_CONTROL", n.ControlAddr)
+	ts.Setenv(rest[0]+"_CONTROL_PORT", portOf(n.ControlAddr))
 	ts.Setenv(rest[0]+"_STATS", n.StatsURL)
 	ts.Setenv(rest[0]+"_KEY", n.KeyFile)
 }
@@ -69,6 +79,25 @@ func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return fmt.Errorf("%s (%v) says %q", strings.Join(args[1:], " "), err, out)
 	})
+}
+
+// cmdGet fetches a URL and wants this status; the body becomes the file body:
+//
+//	get 200 http://$HTTP/healthz
+func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: get STATUS URL")
+	}
+	client := http.Client{Timeout: waitDeadline}
+	res, err := client.Get(args[1])
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("body"), body, 0o600))
+	if got := strconv.Itoa(res.StatusCode); got != args[0] {
+		ts.Fatalf("%s answers %s: %s", args[1], got, body)
+	}
 }
 
 // cmdLines counts the lines of a file, or of the last command's stdout:

@@ -28,7 +28,7 @@ type runner struct{ m *testing.M }
 func (r runner) Run() int { return testbed.Main(r.m) }
 
 // onBoth are the folders whose scripts run on PostgreSQL as well.
-var onBoth = []string{"pool", "zone", "record", "tsig", "mdns", "bootstrap", "sync", "quarantine"}
+var onBoth = []string{"pool", "zone", "record", "tsig", "mdns", "bootstrap", "sync", "quarantine", "dbpg"}
 
 func TestScripts(t *testing.T) {
 	folders, err := filepath.Glob("*/*.txtar")
@@ -89,6 +89,7 @@ func params(t *testing.T, dir, kind string) testscript.Params {
 			"addr":     cmdAddr,
 			"named":    cmdNamed,
 			"wait-for": cmdWaitFor,
+			"get":      cmdGet,
 			"lines":    cmdLines,
 			"mode":     cmdMode,
 		},
