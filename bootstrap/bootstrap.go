@@ -120,7 +120,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (repo
 }
 
 const (
-	settlePasses  = 10 // in a row that left nothing open
+	settlePasses  = 10 // that leave nothing open
 	patience      = 4  // stragglers get that many times what one pass gives them
 	betweenPasses = time.Second
 )

@@ -28,6 +28,9 @@ type Store interface {
 	Feed(ctx context.Context, after int64, limit int) ([]fleet.FeedEntry, error)
 	Served(ctx context.Context, zoneIDs []int64) ([]fleet.Served, error)
 	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
+	// Tombstone is that of a zone which the server should have had once;
+	// fleet.ErrNotFound when there is none.
+	Tombstone(ctx context.Context, server int64, name zone.Name) (fleet.Tombstone, error)
 	// Cursor is a stored feed position; 0 when it was never set.
 	Cursor(ctx context.Context, name string) (int64, error)
 	SetCursor(ctx context.Context, name string, pos int64, held fleet.Lease) error
@@ -65,10 +68,11 @@ const (
 	leaderTTL    = 6 * time.Second
 	leaderRenew  = 2 * time.Second
 	markerEvery  = time.Minute
+	compareRetry = time.Minute // after a comparison that failed
 	sweepEvery   = 10 * time.Minute
 	taskBatch    = 100
 	taskEvery    = time.Second
-	taskLease    = 5 * time.Minute
+	taskLease    = 30 * time.Second // the server's lock guards the work; this only keeps a batch together
 	blockedRetry = 2 * time.Second
 	proveFor     = 15 * time.Second
 )
@@ -82,9 +86,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.Log.Warn("take leadership", "err", err)
 		case held:
 			k.lead(ctx, lease)
-			if err := k.Store.Release(context.WithoutCancel(ctx), lease); err != nil {
+			give, end := context.WithTimeout(context.WithoutCancel(ctx), leaderTTL)
+			if err := k.Store.Release(give, lease); err != nil {
 				k.Log.Warn("release leadership", "err", err)
 			}
+			end()
 		}
 		if !pause(ctx, leaderRenew) {
 			return nil
@@ -105,14 +111,18 @@ func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 		defer cancel()
 		renewed := k.Now()
 		for pause(ctx, leaderRenew) {
-			_, err := k.Store.Renew(ctx, lease, leaderTTL)
+			began := k.Now()
+			try, end := context.WithTimeout(ctx, leaderRenew)
+			_, err := k.Store.Renew(try, lease, leaderTTL)
+			end()
 			switch {
 			case err == nil:
-				renewed = k.Now()
+				renewed = began
+			case ctx.Err() != nil:
 			case errors.Is(err, fleet.ErrLeaseLost):
 				k.Log.Warn("leadership lost")
 				return
-			case k.Now().Sub(renewed) > leaderTTL:
+			case k.Now().Sub(renewed) >= leaderTTL-leaderRenew:
 				k.Log.Warn("leadership given up: the store does not answer", "err", err)
 				return
 			}
@@ -172,7 +182,9 @@ func blockedBy(s fleet.Server) string {
 	return ""
 }
 
-// settledOutcome says whether a step ended such that its task is done with.
-func settledOutcome(o report.Outcome, c report.Class) bool {
-	return o == report.Done || o == report.Dropped || o == "" && c == report.OK
+// settled says whether a zone's task is done with: it was found in agreement, its
+// step is proven, or it is no business of a task. A step that was dropped is
+// looked at again.
+func settled(it report.Item) bool {
+	return it.Outcome == report.Done || it.Outcome == "" && (it.Class == report.OK || it.Class == report.Foreign)
 }

@@ -13,7 +13,10 @@ import (
 	"dnsctl/zone"
 )
 
-const cursorName = "keeper"
+const (
+	cursorName = "keeper"
+	storeTime  = 10 * time.Second // bounds what is written when a term has ended
+)
 
 // leader is one term of leadership.
 type leader struct {
@@ -33,18 +36,24 @@ type member struct {
 	done   chan struct{}
 	kick   chan struct{} // there is work, or the marker moved
 
+	strangers []zone.Name // markers of others that a comparison has found; its goroutine's
+
 	blocked block // why nothing may be written; guarded by leader.mu
 	dirty   bool  // the feed moved past its marker; guarded by leader.mu
 }
 
 // run follows the feed and keeps one goroutine per server.
 func (l *leader) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	l.open.init()
-	l.note = NewNotifier(l.Notify, l.proven)
+	l.note = NewNotifier(l.Notify, func(server int64, name zone.Name, serial zone.Serial, err error) {
+		l.proven(ctx, server, name, serial, err)
+	})
 	l.note.Metrics, l.note.Now = l.Metrics.notify, l.Now
 	var wg sync.WaitGroup
 	wg.Go(func() { l.note.Run(ctx) })
 	defer wg.Wait()
+	defer cancel()
 	defer l.stopAll()
 	pos, err := l.start(ctx)
 	for err != nil {
@@ -60,6 +69,10 @@ func (l *leader) run(ctx context.Context) {
 	saved, saveAt := pos, l.Now()
 	for ctx.Err() == nil {
 		next, err := l.follow(ctx, pos)
+		if errors.Is(err, fleet.ErrFeedGone) {
+			l.lost(ctx, pos)
+			return
+		}
 		if err != nil && ctx.Err() == nil {
 			l.Log.Warn("follow the change feed", "err", err)
 		}
@@ -82,9 +95,25 @@ func (l *leader) run(ctx context.Context) {
 		}
 	}
 	if safe := l.open.safe(pos); safe > saved {
-		if err := l.Store.SetCursor(context.WithoutCancel(ctx), cursorName, safe, l.lease); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+		defer cancel()
+		if err := l.Store.SetCursor(ctx, cursorName, safe, l.lease); err != nil {
 			l.Log.Warn("store the cursor", "err", err)
 		}
+	}
+}
+
+// lost begins at the feed's head after the entries behind pos were compacted
+// away. The term ends: the comparisons that the next one begins with find what
+// those entries were about.
+func (l *leader) lost(ctx context.Context, pos int64) {
+	l.Log.Warn("the change feed was compacted past the cursor: all servers are compared", "pos", pos)
+	head, err := l.Store.Head(ctx)
+	if err == nil {
+		err = l.Store.SetCursor(ctx, cursorName, head, l.lease)
+	}
+	if err != nil && ctx.Err() == nil {
+		l.Log.Warn("store the cursor", "err", err)
 	}
 }
 
@@ -114,17 +143,33 @@ func (l *leader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	now := make(map[int64]fleet.Server, len(servers))
+	for _, s := range servers {
+		now[s.ID] = s
+	}
 	var ended []*member
 	l.mu.Lock()
-	seen := make(map[int64]bool)
+	for id, m := range l.servers {
+		if s, there := now[id]; there && sameServer(m.server, s) {
+			m.server = s
+			continue
+		}
+		ended = append(ended, m)
+		delete(l.servers, id)
+	}
+	l.mu.Unlock()
+	// Two goroutines never work on one server: they would share its lock.
+	l.end(ended)
+	for _, m := range ended {
+		if s, there := now[m.server.ID]; !there || s.Name != m.server.Name {
+			l.Metrics.forget(m.server.Name)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, s := range servers {
-		seen[s.ID] = true
-		if m, ok := l.servers[s.ID]; ok {
-			if sameServer(m.server, s) {
-				m.server = s
-				continue
-			}
-			ended = append(ended, m)
+		if _, there := l.servers[s.ID]; there {
+			continue
 		}
 		mctx, cancel := context.WithCancel(ctx)
 		m := &member{server: s, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1), blocked: block{"starting", "not looked at yet"}}
@@ -134,24 +179,36 @@ func (l *leader) reload(ctx context.Context) error {
 			l.tend(mctx, m, s)
 		}()
 	}
-	for id, m := range l.servers {
-		if !seen[id] {
-			ended = append(ended, m)
-			delete(l.servers, id)
+	l.tell()
+	return nil
+}
+
+// tell makes the servers that may be written to those that NOTIFY goes to. What
+// waits for others is handed back to proven, which makes tasks of it. l.mu is
+// held.
+func (l *leader) tell() {
+	var to []fleet.Server
+	for _, m := range l.servers {
+		if m.blocked.code == "" {
+			to = append(to, m.server)
 		}
 	}
-	l.mu.Unlock()
-	for _, m := range ended {
+	l.note.SetServers(to)
+}
+
+// end stops members and waits for them.
+func (l *leader) end(members []*member) {
+	for _, m := range members {
 		m.cancel()
+	}
+	for _, m := range members {
 		<-m.done
 	}
-	l.note.SetServers(servers)
-	return nil
 }
 
 // sameServer compares what a member's goroutine rests on.
 func sameServer(a, b fleet.Server) bool {
-	return a.Type == b.Type && a.Address == b.Address && a.ProbeAddr() == b.ProbeAddr() && a.NotifyAddr() == b.NotifyAddr() &&
+	return a.Name == b.Name && a.Type == b.Type && a.Address == b.Address && a.ProbeAddr() == b.ProbeAddr() && a.NotifyAddr() == b.NotifyAddr() &&
 		a.Control == b.Control && a.Stats == b.Stats && a.View == b.View && a.State == b.State && a.Accepted == b.Accepted &&
 		slices.Equal(a.Credential, b.Credential) &&
 		slices.EqualFunc(a.Pools, b.Pools, func(x, y fleet.Pool) bool {
@@ -166,10 +223,7 @@ func (l *leader) stopAll() {
 		all = append(all, m)
 	}
 	l.mu.Unlock()
-	for _, m := range all {
-		m.cancel()
-		<-m.done
-	}
+	l.end(all)
 }
 
 // follow handles the feed's next entries and returns the position after them.
@@ -179,16 +233,18 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 		return pos, err
 	}
 	// Of several entries about a zone only the last one counts.
-	content, member := make(map[int64]fleet.FeedEntry), make(map[int64]fleet.FeedEntry)
+	content, member := make(map[int64]int64), make(map[zone.Key]zone.Name)
 	config := false
 	var ids []int64
 	for _, e := range entries {
 		switch e.Kind {
 		case fleet.FeedContent:
-			content[e.ZoneID] = e
+			content[e.ZoneID] = e.Pos
 			ids = append(ids, e.ZoneID)
 		case fleet.FeedMember:
-			member[e.ZoneID] = e
+			if e.ZoneKind == fleet.Ordinary {
+				member[e.Zone.Key()] = e.Zone
+			}
 		case fleet.FeedConfig:
 			config = true
 		}
@@ -206,14 +262,46 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	if err != nil {
 		return pos, err
 	}
+	var held []heldBack
 	for _, z := range served {
-		l.changed(z, content[z.ZoneID].Pos)
+		held = l.changed(z, content[z.ZoneID], held)
+	}
+	if err := l.standIn(ctx, held); err != nil {
+		return pos, err
 	}
 	return entries[len(entries)-1].Pos, nil
 }
 
-// changed tells the servers that have the zone.
-func (l *leader) changed(z fleet.Served, pos int64) {
+// heldBack is a change that a server may not be told of now.
+type heldBack struct {
+	server fleet.Server
+	zone   zone.Name
+}
+
+// standIn makes tasks of the changes that NOTIFY was held back for: guard 1
+// holds even that back.
+func (l *leader) standIn(ctx context.Context, held []heldBack) error {
+	var tasks []report.Task
+	for _, h := range held {
+		w, err := l.Store.WantedOne(ctx, h.server.ID, h.zone)
+		switch {
+		case errors.Is(err, fleet.ErrNoZone):
+			continue // its deletion has a task of its own
+		case err != nil:
+			return err
+		}
+		tasks = append(tasks, l.present(h.server.Name, w))
+	}
+	return l.Store.PutTasks(ctx, tasks)
+}
+
+func (l *leader) present(server string, w fleet.Wanted) report.Task {
+	return report.Task{Server: server, Zone: w.Name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial, NextTry: l.Now()}
+}
+
+// changed tells the servers that have the zone, and adds those that may not be
+// told to held.
+func (l *leader) changed(z fleet.Served, pos int64, held []heldBack) []heldBack {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.servers {
@@ -230,21 +318,22 @@ func (l *leader) changed(z fleet.Served, pos int64) {
 		if blockedBy(m.server) != "" {
 			continue // what it misses, it catches up with before it is back in service
 		}
+		if m.blocked.code != "" {
+			held = append(held, heldBack{m.server, z.Name})
+			continue
+		}
 		if z.Kind == fleet.Ordinary {
 			l.open.add(m.server.ID, z.Name, z.Serial, pos)
 		}
-		if m.blocked.code == "" {
-			l.note.Add(m.server.ID, z.Name, z.Serial, z.SOA)
-			continue
-		}
-		// Guard 1 holds even NOTIFY back: a task stands for the change.
-		go l.proven(m.server.ID, z.Name, z.Serial, errors.New(m.blocked.reason))
+		l.note.Add(m.server.ID, z.Name, z.Serial, z.SOA)
 	}
+	return held
 }
 
-// members makes tasks of zones that came, went or moved.
-func (l *leader) members(ctx context.Context, entries map[int64]fleet.FeedEntry) error {
-	if len(entries) == 0 {
+// members makes tasks of zones that came, went or moved, on the servers that
+// should have them or should have had them.
+func (l *leader) members(ctx context.Context, zones map[zone.Key]zone.Name) error {
+	if len(zones) == 0 {
 		return nil
 	}
 	l.mu.Lock()
@@ -259,19 +348,14 @@ func (l *leader) members(ctx context.Context, entries map[int64]fleet.FeedEntry)
 			continue
 		}
 		n := len(tasks)
-		for _, e := range entries {
-			if e.ZoneKind != fleet.Ordinary {
-				continue
-			}
-			t := report.Task{Server: m.server.Name, Zone: e.Zone, Want: report.Absent, Serial: e.Serial, NextTry: l.Now()}
-			w, err := l.Store.WantedOne(ctx, m.server.ID, e.Zone)
-			switch {
-			case err == nil:
-				t.Want, t.Incarnation, t.Serial = report.Present, w.Incarnation, w.Serial
-			case !errors.Is(err, fleet.ErrNoZone):
+		for _, name := range zones {
+			t, needed, err := l.taskOf(ctx, m.server, name)
+			if err != nil {
 				return err
 			}
-			tasks = append(tasks, t)
+			if needed {
+				tasks = append(tasks, t)
+			}
 		}
 		if len(tasks) > n {
 			l.mu.Lock()
@@ -288,6 +372,27 @@ func (l *leader) members(ctx context.Context, entries map[int64]fleet.FeedEntry)
 	return nil
 }
 
+// taskOf is the task that brings a zone on a server to what the database wants;
+// false when the server has nothing to do with the zone.
+func (l *leader) taskOf(ctx context.Context, s fleet.Server, name zone.Name) (report.Task, bool, error) {
+	w, err := l.Store.WantedOne(ctx, s.ID, name)
+	if err == nil {
+		return l.present(s.Name, w), true, nil
+	}
+	if !errors.Is(err, fleet.ErrNoZone) {
+		return report.Task{}, false, err
+	}
+	t, err := l.Store.Tombstone(ctx, s.ID, name)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return report.Task{}, false, nil
+	}
+	return l.absent(s.Name, t), err == nil, err
+}
+
+func (l *leader) absent(server string, t fleet.Tombstone) report.Task {
+	return report.Task{Server: server, Zone: t.Name, Want: report.Absent, Incarnation: t.Incarnation, Serial: t.LastSerial, NextTry: l.Now()}
+}
+
 func (m *member) wake() {
 	select {
 	case m.kick <- struct{}{}:
@@ -300,35 +405,40 @@ func inPools(s fleet.Server, pools []int64) bool {
 }
 
 // proven is called by the notifier, when the server answers with the serial or
-// when it has not for too long; then a task takes over.
-func (l *leader) proven(server int64, name zone.Name, serial zone.Serial, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err != nil && !fleet.IsMarkerName(name) {
-		w, werr := l.Store.WantedOne(ctx, server, name)
-		switch {
-		case errors.Is(werr, fleet.ErrNoZone): // its deletion has a task of its own
-		case werr != nil:
-			l.Log.Warn("read a zone", "zone", name.String(), "err", werr)
-			return // stays outstanding: the cursor does not move past it
-		default:
-			t := report.Task{Server: l.nameOf(server), Zone: name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial,
-				NextTry: l.Now()}
-			if perr := l.Store.PutTasks(ctx, []report.Task{t}); perr != nil {
-				l.Log.Warn("write a task", "zone", name.String(), "err", perr)
-				return
-			}
+// when it has not for too long; then a task takes over. What cannot be written
+// now is tried again until the term ends: until then it stays outstanding, and
+// the cursor does not move past it.
+func (l *leader) proven(ctx context.Context, server int64, name zone.Name, serial zone.Serial, cause error) {
+	for !fleet.IsMarkerName(name) {
+		err := l.settle(ctx, server, name, serial, cause)
+		if err == nil {
+			break
+		}
+		if ctx.Err() == nil {
+			l.Log.Warn("write what a server was proven to have", "zone", name.String(), "err", err)
+		}
+		if !pause(ctx, blockedRetry) {
+			return
 		}
 	}
 	l.open.drop(server, name, serial)
-	if err == nil {
-		if w, werr := l.Store.WantedOne(ctx, server, name); werr == nil && !w.Serial.Ahead(serial) {
-			t := report.Task{Server: l.nameOf(server), Zone: name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial}
-			if _, derr := l.Store.DoneTask(ctx, t); derr != nil {
-				l.Log.Warn("settle a task", "zone", name.String(), "err", derr)
-			}
-		}
+}
+
+// settle ends the zone's task when the server serves what is wanted, and writes
+// one when it does not.
+func (l *leader) settle(ctx context.Context, server int64, name zone.Name, serial zone.Serial, cause error) error {
+	w, err := l.Store.WantedOne(ctx, server, name)
+	switch {
+	case errors.Is(err, fleet.ErrNoZone):
+		return nil // its deletion has a task of its own
+	case err != nil:
+		return err
+	case cause != nil:
+		return l.Store.PutTasks(ctx, []report.Task{l.present(l.nameOf(server), w)})
+	case w.Serial == serial:
+		_, err = l.Store.DoneTask(ctx, l.present(l.nameOf(server), w))
 	}
+	return err
 }
 
 func (l *leader) nameOf(server int64) string {
@@ -411,14 +521,17 @@ func blockOf(m plan.Marker) block {
 // setBlocked notes whether, and why, nothing may be written to the server.
 func (l *leader) setBlocked(m *member, b block) {
 	l.mu.Lock()
-	before := m.blocked
+	before, name := m.blocked, m.server.Name
 	m.blocked = b
+	if (b.code == "") != (before.code == "") {
+		l.tell()
+	}
 	l.mu.Unlock()
-	l.Metrics.block(m.server.Name, b.code)
+	l.Metrics.block(name, b.code)
 	switch {
 	case b.code != "" && b.code != before.code:
-		l.Log.Warn("server is left alone", "server", m.server.Name, "reason", b.code, "err", b.reason)
+		l.Log.Warn("server is left alone", "server", name, "reason", b.code, "err", b.reason)
 	case b.code == "" && before.code != "":
-		l.Log.Info("server is kept in agreement", "server", m.server.Name)
+		l.Log.Info("server is kept in agreement", "server", name)
 	}
 }

@@ -31,7 +31,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			[]string{"server", "reason"}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_lag_seconds", Help: "Age of a server's oldest task: how long a change has not been proven there."},
 			[]string{"server"}),
-		zones: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_zones", Help: "Zones of a server by class, as the last periodic comparison found and left them."},
+		zones: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_zones", Help: "Zones of a server by class, as the last periodic comparison found them."},
 			[]string{"server", "class"}),
 	}
 	reg.MustRegister(m.leader, m.tasks, m.done, m.failed, m.blocked, m.zones, m.lag)
@@ -42,6 +42,13 @@ func (m *Metrics) block(server, reason string) {
 	m.blocked.DeletePartialMatch(prometheus.Labels{"server": server})
 	if reason != "" {
 		m.blocked.WithLabelValues(server, reason).Set(1)
+	}
+}
+
+// forget drops the gauges of a server that is not there any more.
+func (m *Metrics) forget(server string) {
+	for _, g := range []*prometheus.GaugeVec{m.tasks, m.lag, m.blocked, m.zones} {
+		g.DeletePartialMatch(prometheus.Labels{"server": server})
 	}
 }
 

@@ -2,9 +2,12 @@ package keeper
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"dnsctl/fleet"
+	"dnsctl/nameserver"
 	"dnsctl/report"
 	"dnsctl/sync/apply"
 	"dnsctl/sync/inventory"
@@ -20,46 +23,47 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 		<-ctx.Done()
 		return
 	}
-	var looked, marked, compared time.Time
+	var looked, marked, compare time.Time
 	failures := 0
 	for ctx.Err() == nil {
 		now := l.Now()
-		blocked := l.blocked(m)
-		if blocked.code != "" || now.Sub(looked) > markerEvery {
-			err := l.look(ctx, m, s)
-			looked = l.Now()
-			if err != nil {
+		if l.blocked(m).code != "" || now.Sub(looked) > markerEvery {
+			if err := l.look(ctx, m, s); err != nil {
 				failures++
 				l.setBlocked(m, block{"unreachable", err.Error()})
 			} else {
 				failures = 0
 			}
-			blocked = l.blocked(m)
+			looked = l.Now()
 		}
-		if blocked.code == "" {
+		if l.blocked(m).code == "" {
 			busy, err := l.tasks(ctx, m, s)
 			if err != nil && ctx.Err() == nil {
 				l.setBlocked(m, block{"unreachable", err.Error()})
-				continue
 			}
 			if busy {
 				continue
 			}
-			if now.Sub(marked) > markerEvery && l.takeDirty(m) {
-				if err := l.moveMarker(ctx, s); err != nil && ctx.Err() == nil {
-					l.Log.Warn("move the marker", "server", s.Name, "err", err)
-				}
-				marked = l.Now()
+		}
+		if l.blocked(m).code == "" && now.Sub(marked) > markerEvery && l.takeDirty(m) {
+			if err := l.moveMarker(ctx, s); err != nil && ctx.Err() == nil {
+				l.Log.Warn("move the marker", "server", s.Name, "err", err)
+				l.setDirty(m)
 			}
-			if l.Now().Sub(compared) > l.compareEvery(s) {
-				if err := l.compare(ctx, s); err != nil && ctx.Err() == nil {
-					l.Log.Warn("compare", "server", s.Name, "err", err)
-				}
-				compared = l.Now()
+			marked = l.Now()
+		}
+		if l.blocked(m).code == "" && !l.Now().Before(compare) {
+			compare = l.Now().Add(l.compareEvery(s))
+			if err := l.compare(ctx, m, s); err != nil && ctx.Err() == nil {
+				l.Log.Warn("compare", "server", s.Name, "err", err)
+				compare = l.Now().Add(min(compareRetry, l.compareEvery(s)))
 			}
 		}
+		if err := l.measure(ctx, s); err != nil && ctx.Err() == nil {
+			l.Log.Warn("count tasks", "server", s.Name, "err", err)
+		}
 		wait := taskEvery
-		if blocked.code != "" {
+		if l.blocked(m).code != "" {
 			wait = backoff(blockedRetry, time.Minute, failures, s.Name)
 		}
 		select {
@@ -84,6 +88,12 @@ func (l *leader) takeDirty(m *member) bool {
 	return d
 }
 
+func (l *leader) setDirty(m *member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.dirty = true
+}
+
 func (l *leader) compareEvery(s fleet.Server) time.Duration {
 	every := l.CompareEvery
 	for _, p := range s.Pools {
@@ -91,7 +101,7 @@ func (l *leader) compareEvery(s fleet.Server) time.Duration {
 			every = min(every, p.CompareEvery)
 		}
 	}
-	return every
+	return max(every, time.Second) // two comparisons are never one
 }
 
 // look reads the marker: guard 1 holds for everything that follows.
@@ -101,11 +111,21 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 		return err
 	}
 	defer ses.Close()
-	in, err := ses.LookAt(ctx, nil)
+	for len(m.strangers) > 0 {
+		switch _, err := ses.Driver.Zone(ctx, m.strangers[0]); {
+		case err == nil:
+			l.setBlocked(m, block{"marker-wrong", "it carries the marker " + m.strangers[0].String() + " of another store or server as well"})
+			return nil
+		case !errors.Is(err, nameserver.ErrNoZone):
+			return err
+		}
+		m.strangers = m.strangers[1:]
+	}
+	mark, err := ses.CheckMarker(ctx)
 	if err != nil {
 		return err
 	}
-	l.setBlocked(m, blockOf(in.Marker))
+	l.setBlocked(m, blockOf(mark))
 	return nil
 }
 
@@ -113,9 +133,6 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 func (l *leader) tasks(ctx context.Context, m *member, s fleet.Server) (bool, error) {
 	due, err := l.Store.DueTasks(ctx, s.Name, l.Holder, taskBatch, taskLease)
 	if err != nil {
-		return false, err
-	}
-	if err := l.measure(ctx, s); err != nil {
 		return false, err
 	}
 	if len(due) == 0 {
@@ -129,7 +146,7 @@ func (l *leader) tasks(ctx context.Context, m *member, s fleet.Server) (bool, er
 	}
 	// The server could not be worked on: that is no attempt at any of its zones.
 	for _, t := range due {
-		if derr := l.Store.DeferTask(context.WithoutCancel(ctx), t, err.Error(), l.Now().Add(blockedRetry)); derr != nil {
+		if derr := l.deferTask(ctx, t, err.Error()); derr != nil {
 			return false, derr
 		}
 	}
@@ -137,6 +154,13 @@ func (l *leader) tasks(ctx context.Context, m *member, s fleet.Server) (bool, er
 		return false, nil
 	}
 	return false, err
+}
+
+// deferTask gives a task back, also when the term has ended.
+func (l *leader) deferTask(ctx context.Context, t report.Task, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+	defer cancel()
+	return l.Store.DeferTask(ctx, t, reason, l.Now().Add(blockedRetry))
 }
 
 // measure sets how far the server is behind, as the tasks say.
@@ -180,7 +204,7 @@ func (l *leader) work(ctx context.Context, m *member, s fleet.Server, due []repo
 	for _, t := range due {
 		it, there := items[t.Zone.Key()]
 		// Not wanted and not there: nothing was planned.
-		if !there || settledOutcome(it.Outcome, it.Class) || it.Class == report.Foreign {
+		if !there || settled(it) {
 			if _, err := l.Store.DoneTask(ctx, t); err != nil {
 				return err
 			}
@@ -209,52 +233,98 @@ func (l *leader) failTask(ctx context.Context, s fleet.Server, t report.Task, re
 	return l.Store.FailTask(ctx, t, reason, l.Now().Add(backoff(2*time.Second, 10*time.Minute, t.Attempts, t.Zone.String())))
 }
 
-// moveMarker lets the marker follow the feed. Its own feed entries move it no
-// further, and NOTIFY takes it to the server.
+// moveMarker lets the marker follow the feed, unless it is not sound any more. Its
+// own feed entries move it no further, and NOTIFY takes it to the server. It
+// never goes back: whoever moves it holds the server's lock.
 func (l *leader) moveMarker(ctx context.Context, s fleet.Server) error {
-	ses, err := l.Fleet.Open(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer ses.Close()
-	_, err = l.Applier.WriteMarker(ctx, ses, apply.Options{Meta: l.Meta})
-	return err
-}
-
-// compare is the periodic safety net: a whole look, and a sync whose deletions of
-// foreign zones wait until two comparisons have found them.
-func (l *leader) compare(ctx context.Context, s fleet.Server) error {
 	return apply.WithLock(ctx, l.Store, s.Name, l.Holder, func(ctx context.Context) error {
 		ses, err := l.Fleet.Open(ctx, s)
 		if err != nil {
 			return err
 		}
 		defer ses.Close()
-		in, err := ses.Look(ctx, inventory.LookOptions{})
-		if err != nil {
+		if _, err := ses.SoundMark(ctx); err != nil {
 			return err
 		}
-		p := plan.Make(in)
-		var foreign []zone.Name
-		for _, st := range p.Steps {
-			if st.Class == report.Foreign && st.Action == report.Delete && st.Outcome == report.Planned {
-				foreign = append(foreign, st.Zone)
-			}
-		}
-		now := l.Now()
-		first, err := l.Store.Sight(ctx, s.ID, foreign)
-		if err != nil {
-			return err
-		}
-		for i := range p.Steps {
-			if st := &p.Steps[i]; st.Class == report.Foreign && st.Action == report.Delete && !twice(first, st.Zone, now.Add(-l.compareEvery(s))) {
-				st.Action, st.Outcome = report.None, ""
-			}
-		}
-		out := l.Applier.Run(ctx, ses, p, apply.Options{Meta: l.Meta, ProveFor: proveFor})
-		l.Metrics.compared(s.Name, out)
-		return nil
+		_, err = l.Applier.WriteMarker(ctx, ses, apply.Options{Meta: l.Meta})
+		return err
 	})
+}
+
+// compare is the periodic safety net: a whole look at the server. What it finds
+// of our zones becomes tasks; foreign zones go when two comparisons have found
+// them.
+func (l *leader) compare(ctx context.Context, m *member, s fleet.Server) error {
+	ses, err := l.Fleet.Open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer ses.Close()
+	in, err := ses.Look(ctx, inventory.LookOptions{})
+	if err != nil {
+		return err
+	}
+	m.strangers = nil
+	for _, h := range in.Have {
+		if fleet.IsMarkerName(h.Name) && !h.Name.Equal(s.Marker) {
+			m.strangers = append(m.strangers, h.Name)
+		}
+	}
+	l.setBlocked(m, blockOf(in.Marker))
+	p := plan.Make(in)
+	l.Metrics.compared(s.Name, apply.Report(p))
+	if err := l.Store.PutTasks(ctx, l.tasksOf(p)); err != nil {
+		return err
+	}
+	m.wake()
+	return l.deleteForeign(ctx, ses, p)
+}
+
+// tasksOf is the plan's steps about our zones as tasks.
+func (l *leader) tasksOf(p plan.Plan) []report.Task {
+	var out []report.Task
+	for i := range p.Steps {
+		switch st := &p.Steps[i]; {
+		case st.Outcome != report.Planned:
+		case st.Wanted != nil:
+			out = append(out, l.present(p.Server.Name, *st.Wanted))
+		case st.Class == report.Stale:
+			out = append(out, l.absent(p.Server.Name, *st.Tomb))
+		}
+	}
+	return out
+}
+
+// deleteForeign deletes the plan's foreign zones that an earlier comparison has
+// found already, and gives the server's lock up from time to time.
+func (l *leader) deleteForeign(ctx context.Context, ses *inventory.Session, p plan.Plan) error {
+	var found []zone.Name
+	var steps []plan.Step
+	for _, st := range p.Steps {
+		if st.Class == report.Foreign && st.Action == report.Delete && st.Outcome == report.Planned {
+			found, steps = append(found, st.Zone), append(steps, st)
+		}
+	}
+	first, err := l.Store.Sight(ctx, p.Server.ID, found)
+	if err != nil {
+		return err
+	}
+	before := l.Now().Add(-l.compareEvery(p.Server))
+	steps = slices.DeleteFunc(steps, func(st plan.Step) bool { return !twice(first, st.Zone, before) })
+	for chunk := range slices.Chunk(steps, taskBatch) {
+		part := p
+		part.Steps = chunk
+		failed := false
+		err := apply.WithLock(ctx, l.Store, p.Server.Name, l.Holder, func(ctx context.Context) error {
+			out := l.Applier.Run(ctx, ses, part, apply.Options{Meta: l.Meta, ProveFor: proveFor})
+			failed = slices.ContainsFunc(out.Items, func(it report.Item) bool { return it.Outcome == report.Failed || it.Outcome == report.Withheld })
+			return nil
+		})
+		if err != nil || failed {
+			return err
+		}
+	}
+	return nil
 }
 
 // twice says whether a zone was seen by an earlier comparison, long enough ago.
