@@ -149,6 +149,22 @@ func (k *cache) keep(c *content) {
 	k.m.cacheZones.Set(float64(len(k.kept.byKey)))
 }
 
+// addImage gives content an image, and room for it; where there is none, or the
+// content has gone meanwhile, the image is dropped.
+func (k *cache) addImage(c *content, m *image) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now, ok := k.kept.get(c.edition); !ok || now != c || c.cost+m.octets > k.kept.budget {
+		return
+	}
+	before := k.kept.evicted
+	k.kept.put(c.edition, c, c.cost+m.octets)
+	c.images.ready.Store(m)
+	k.m.cacheEvictions.Add(float64(k.kept.evicted - before))
+	k.m.cacheBytes.Set(float64(k.kept.used))
+	k.m.cacheZones.Set(float64(len(k.kept.byKey)))
+}
+
 // purge drops everything.
 func (k *cache) purge() {
 	k.mu.Lock()

@@ -20,6 +20,8 @@ type content struct {
 	version int64
 	cost    int64 // octets of memory, estimated
 
+	images images
+
 	once sync.Once
 	sec  security
 }

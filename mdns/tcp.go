@@ -186,6 +186,7 @@ func (c *tcpConn) read() (msg []byte, reason string) {
 			return nil, "failed"
 		}
 		if c.in.Buffered() == 0 {
+			c.shrink()
 			_ = c.conn.SetReadDeadline(c.deadline(c.s.cfg.IdleTimeout))
 			if c.s.conns.closing.Load() {
 				return nil, "stopping"
@@ -202,6 +203,19 @@ func (c *tcpConn) read() (msg []byte, reason string) {
 	}
 	c.buf = msg
 	return msg, ""
+}
+
+// idleBuffer is how large a connection's buffers may be while it waits, in
+// octets.
+const idleBuffer = 8 << 10
+
+func (c *tcpConn) shrink() {
+	if cap(c.out) > idleBuffer {
+		c.out, c.r.enc = nil, wire.Encoder{}
+	}
+	if cap(c.buf) > idleBuffer {
+		c.buf = nil
+	}
 }
 
 // deadline is by the real clock: it is the kernel's business.

@@ -83,7 +83,7 @@ func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
 			kind = "ixfr-full"
 		}
 		t.apex, serial = content.apex, content.snap.Serial()
-		err = t.sendZone(content.snap)
+		err = t.sendContent(content)
 	}
 	result := "done"
 	switch {
@@ -109,9 +109,29 @@ type stream struct {
 	c       *tcpConn
 	r       *request
 	apex    zone.Name
-	begin   int // of the message's length prefix in c.out
+	begin   int    // of the message's length prefix in c.out
+	body    int    // where the records begin in the message
+	making  *image // when set, takes every message
 	started bool
 	records int
+}
+
+// sendContent sends a zone whole, from its image where it has one.
+func (t *stream) sendContent(c *content) error {
+	if t.r.tail() > imageTail {
+		return t.sendZone(c.snap)
+	}
+	if m := c.images.ready.Load(); m != nil {
+		return t.sendImage(m)
+	}
+	if c.images.wanted(c.snap.Octets()) {
+		t.making = &image{}
+	}
+	err := t.sendZone(c.snap)
+	if err == nil && t.making != nil {
+		t.c.s.cache.addImage(c, t.making)
+	}
+	return err
 }
 
 // sendZone sends a whole zone: the SOA, everything else, the SOA (RFC 5936
@@ -163,7 +183,7 @@ func (t *stream) sendChanges(deltas []zone.Delta) error {
 // start begins a message. Only the first one has the question.
 func (t *stream) start() {
 	r := t.r
-	limit := r.s.cfg.MaxMessage - r.tail()
+	limit := r.s.cfg.MaxMessage - max(r.tail(), imageTail)
 	flags := (wire.FlagQR | wire.FlagAA).With(wire.OpQuery, wire.RcodeSuccess)
 	if t.started {
 		t.begin = t.c.open()
@@ -172,6 +192,7 @@ func (t *stream) start() {
 	if !t.started {
 		r.enc.Question(r.q.Question)
 	}
+	t.body = r.enc.Len()
 }
 
 func (t *stream) add(set zone.RRset) error {
@@ -201,6 +222,9 @@ func (t *stream) add(set zone.RRset) error {
 // flush finishes the message.
 func (t *stream) flush() error {
 	r := t.r
+	if t.making != nil {
+		t.making.add(r.enc.Bytes()[t.begin+wire.LengthPrefix+t.body:], r.enc.Count(wire.SectionAnswer))
+	}
 	if !t.started && r.q.EDNS.Present {
 		r.enc.SetLimit(wire.MaxMessage)
 		r.enc.OPT(r.optReply(), wire.RcodeSuccess)

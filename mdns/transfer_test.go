@@ -41,6 +41,48 @@ func TestAXFRSendsTheZoneWholeInOrderInEverySize(t *testing.T) {
 	}
 }
 
+func TestTransfersFromAnImageAreTheSame(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	s := big(t, "Big.example.", 1, 30000)
+	id := m.create(s)
+	m.addKey(t, "pool.key.", "hmac-sha256.", keySecret, fleet.Scope{PoolID: testPool})
+	long := strings.Repeat(strings.Repeat("k", 60)+".", 4)
+	m.addKey(t, long, "hmac-sha512.", keySecret, fleet.Scope{PoolID: testPool})
+	r := start(t, m, nil)
+	e := r.index.apex(n("big.example."), scope{pools: []int64{testPool}})
+	keys := []wire.Key{
+		{}, {Name: n("pool.key."), Algorithm: wire.HMACSHA256, Secret: []byte(keySecret)},
+		{Name: n(long), Algorithm: wire.HMACSHA512, Secret: []byte(keySecret)},
+	}
+	round := func(want *zone.Snapshot) {
+		t.Helper()
+		for i := range 6 {
+			q := transferQuery([]string{"big.example.", "BIG.EXAMPLE."}[i%2], zone.TypeAXFR, 0)
+			var v *wire.Verifier
+			if k := keys[i%3]; k.Secret != nil {
+				var mac []byte
+				q, mac = wire.SignRequest(q, 0, k, time.Now())
+				v = wire.NewVerifier(k, mac)
+			}
+			_, recs, datas, _ := fetch(t, r.addr, q, v)
+			same(t, want, recs, datas)
+		}
+		if c := r.cache.peek(e); c == nil || c.images.ready.Load() == nil {
+			t.Error("no image was made")
+		}
+	}
+	round(s)
+	if used, cost := counter(t, r, "dnsctl_mdns_cache_bytes"), r.cache.peek(e).cost; used < float64(cost)+600000 {
+		t.Errorf("the image is not counted: %v octets used, content %d", used, cost)
+	}
+	s2 := put(t, s, "", "new.Big.example. 60 IN A 192.0.2.1\n")
+	m.change(id, s2)
+	follows(t, r, m)
+	e = r.index.apex(n("big.example."), scope{pools: []int64{testPool}})
+	round(s2)
+}
+
 func TestTransfersAreSignedInEveryMessage(t *testing.T) {
 	t.Parallel()
 	m := newMemory()

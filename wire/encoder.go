@@ -139,6 +139,18 @@ func (e *Encoder) Set(s Section, set zone.RRset) bool {
 	return true
 }
 
+// Body appends records of the answer section as another message had them behind
+// its question; false, and nothing written, when they do not fit. Their pointers
+// must hold in this message too: see Anchor.
+func (e *Encoder) Body(octets []byte, records int) bool {
+	if len(e.buf)+len(octets) > e.end {
+		return false
+	}
+	e.buf = append(e.buf, octets...)
+	e.counts[SectionAnswer] += uint16(records)
+	return true
+}
+
 // Bytes patches the counts into the header and returns the buffer, from the
 // beginning of what Reset was given.
 func (e *Encoder) Bytes() []byte {

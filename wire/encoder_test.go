@@ -272,3 +272,39 @@ func BenchmarkAppendRecords(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "records/s")
 }
+
+func TestABodyHoldsInAnotherMessageOfTheSameQuestionLength(t *testing.T) {
+	apex := name("example.org.")
+	var e Encoder
+	e.Reset(nil, Header{ID: 1}, Anchor, apex, MaxMessage)
+	e.Question(Question{name("EXAMPLE.org."), zone.TypeAXFR, ClassIN})
+	at := e.Len()
+	for _, text := range everyShape {
+		e.Set(SectionAnswer, rr(t, text))
+	}
+	body, records := e.Bytes()[at:], e.Count(SectionAnswer)
+	var f Encoder
+	f.Reset([]byte{0, 0}, Header{ID: 2}, Anchor, apex, MaxMessage)
+	f.Question(Question{name("example.ORG."), zone.TypeAXFR, ClassIN})
+	if !f.Body(body, records) {
+		t.Fatal("no room")
+	}
+	r := NewReader(f.Bytes()[2:])
+	if _, err := r.Question(); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range everyShape {
+		want := rr(t, text)
+		rec, err := r.Record()
+		if err != nil || rec.Owner != want.Owner {
+			t.Fatalf("got %v %v, want %v", rec, err, want)
+		}
+		if data, err := r.Rdata(rec); err != nil || data != want.Data.First() {
+			t.Errorf("%s: got %q %v", text, data, err)
+		}
+	}
+	f.Reset(nil, Header{}, Anchor, apex, len(body))
+	if f.Body(body, records) {
+		t.Error("written without room")
+	}
+}
