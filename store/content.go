@@ -150,6 +150,11 @@ func (s *Store) Snapshot(ctx context.Context, edition int64) (*zone.Snapshot, in
 	return nil, 0, fmt.Errorf("load zone %q: %w", c.apex, s.explain(ctx, err))
 }
 
+type rrsetOf struct {
+	key zone.Key
+	set zone.RRset
+}
+
 var errNoApex = fmt.Errorf("%w: there is no SOA at the zone apex", fleet.ErrCorrupt)
 
 func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64, error) {
@@ -164,7 +169,7 @@ func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64,
 	defer rows.Close()
 	var b *zone.Builder
 	var apex zone.Key
-	var first []zone.RRset // what the apex owns before its SOA
+	var first []rrsetOf // what the apex owns before its SOA
 	var version int64
 	var r rrsetRow
 	dest := append(r.dest(), &r.header)
@@ -181,19 +186,20 @@ func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64,
 		case b != nil:
 			return nil, 0, r.corrupt("it is not in the zone")
 		case r.header == nil:
-			first = append(first, set)
+			first = append(first, rrsetOf{key, set})
 		default:
 			var n int
 			if _, err := fmt.Sscan(string(r.header), &version, &n); err != nil {
 				return nil, 0, err
 			}
 			b, apex = zone.NewBuilder(set.Owner, n), key
-			for _, other := range append(first, set) {
-				if !other.Owner.Equal(set.Owner) {
-					return nil, 0, r.corrupt("it is not in the zone")
+			for _, f := range first {
+				if f.key != apex {
+					return nil, 0, fmt.Errorf("%w: RRset %s %s: it is not in the zone", fleet.ErrCorrupt, f.set.Owner, f.set.Type)
 				}
-				b.AddKeyed(key, other)
+				b.AddKeyed(f.key, f.set)
 			}
+			b.AddKeyed(key, set)
 		}
 	}
 	if err := rows.Err(); err != nil {

@@ -30,7 +30,9 @@ const (
 
 // lite is the dialect of SQLite.
 type lite struct {
-	turnstile *turnstile // nil when read only
+	path      string
+	file      os.FileInfo // as it was opened
+	turnstile *turnstile  // nil when read only
 }
 
 var _ dialect = (*lite)(nil)
@@ -38,7 +40,7 @@ var _ dialect = (*lite)(nil)
 // openSQLite opens the database file; with o.Create it makes an empty one where
 // there is none.
 func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
-	d := &lite{}
+	d := &lite{path: path}
 	s.d = d
 	_, err := os.Stat(path)
 	switch {
@@ -49,7 +51,7 @@ func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return report.Fail(report.ExitStore, fmt.Errorf("there is no store at %s", path), "make it with: dnsctl db init --store sqlite:"+path)
 	case err != nil:
-		return report.Fail(report.ExitStore, fmt.Errorf("open store: %w", err), "")
+		return report.Hint(fmt.Errorf("open store: %w", err), noPermission)
 	}
 	common := []string{"busy_timeout(10000)", "foreign_keys(1)"}
 	mode := "rw"
@@ -64,8 +66,13 @@ func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
 	}
 	s.read.SetMaxOpenConns(sqliteReaders)
 	s.read.SetMaxIdleConns(sqliteReaders)
-	if err := s.read.PingContext(ctx); err != nil {
+	// Reads the file's header, which a ping does not.
+	var version int
+	if err := s.read.GetContext(ctx, &version, "PRAGMA schema_version"); err != nil {
 		return s.explain(ctx, err)
+	}
+	if d.file, err = os.Stat(path); err != nil {
+		return report.Hint(fmt.Errorf("open store: %w", err), noPermission)
 	}
 	return nil
 }
@@ -125,7 +132,23 @@ func (*lite) forUpdate() string  { return "" } // there is one writer
 func (*lite) forShare() string   { return "" }
 func (*lite) skipLocked() string { return "" }
 
-func (d *lite) begin(ctx context.Context) (func(), error) { return d.turnstile.enter(ctx) }
+// begin refuses to write into a file that is not in its place any more: SQLite
+// would, and nobody would ever see it.
+func (d *lite) begin(ctx context.Context) (func(), error) {
+	leave, err := d.turnstile.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := os.Stat(d.path)
+	if err == nil && d.file != nil && !os.SameFile(now, d.file) {
+		err = fmt.Errorf("%s was replaced by another file", d.path)
+	}
+	if err != nil {
+		leave()
+		return nil, report.Hint(fmt.Errorf("store is gone: %w", err), "end this program, look after the file, and start again; nothing was changed")
+	}
+	return leave, nil
+}
 
 func (d *lite) close() error {
 	if d.turnstile == nil {
@@ -230,6 +253,8 @@ func (*lite) size(ctx context.Context, t *tx) (int64, error) {
 	return pages * size, err
 }
 
+const noPermission = "the file, its folder and the files beside it must be readable and writable for this user"
+
 func (*lite) explain(err error, place string) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -243,7 +268,7 @@ func (*lite) explain(err error, place string) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		hint = "the database, its folder and the files beside it must be writable for this user; nothing was changed"
 	case sqlite3.SQLITE_CANTOPEN:
-		hint = "the file, its folder and the files beside it must be readable and writable for this user"
+		hint = noPermission
 	case sqlite3.SQLITE_IOERR:
 		hint = "the disk under the store fails or is full, or its files are gone: look at the system's log; nothing was changed"
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:

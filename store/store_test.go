@@ -1,15 +1,12 @@
 package store_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"dnsctl/store/storetest"
 	"dnsctl/testbed"
 )
-
-func TestMain(m *testing.M) { os.Exit(testbed.Main(m)) }
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
