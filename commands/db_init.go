@@ -42,6 +42,9 @@ func runDBInit(ctx context.Context, a *App) error {
 			return err
 		}
 	}
+	if st.Schema != st.Latest {
+		return schemaError(st)
+	}
 	a.Out.Say("secrets are sealed to %s and opened by this identity: %s", st.Recipient, a.identityPlace())
 	return statusColumns.One(a.Out, st)
 }

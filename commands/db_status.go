@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dnsctl/report"
+	"dnsctl/store"
 )
 
 func newDBStatusCmd(a *App) *cobra.Command {
@@ -33,6 +34,12 @@ func runDBStatus(ctx context.Context, a *App) error {
 	if err := statusColumns.One(a.Out, st); err != nil {
 		return err
 	}
+	return schemaError(st)
+}
+
+// schemaError says what keeps a store from being worked with; nil when nothing
+// does.
+func schemaError(st store.Status) error {
 	switch {
 	case !st.Initialised:
 		return report.Fail(report.ExitStore, errors.New("the store is not initialised"), "run: dnsctl db init")

@@ -78,6 +78,11 @@ func (a *App) finish(ctx context.Context, cmd *cobra.Command, err error) report.
 
 // showError writes an error as people or, with -o json, programs read it.
 func (a *App) showError(text, hint string, code report.Exit) {
+	a.showProblem("error:", render.Bad, text, hint, code)
+}
+
+// showProblem is showError of what has another word in front for people.
+func (a *App) showProblem(word string, style render.Style, text, hint string, code report.Exit) {
 	if a.wantsJSON() {
 		b, err := json.Marshal(map[string]any{"error": text, "hint": hint, "exit": code})
 		if err == nil {
@@ -86,7 +91,7 @@ func (a *App) showError(text, hint string, code report.Exit) {
 		}
 	}
 	for _, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
-		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Bad, "error:"), render.Clean(line))
+		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(style, word), render.Clean(line))
 	}
 	if hint != "" {
 		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Strong, "hint:"), render.Clean(hint))
@@ -107,6 +112,12 @@ func (a *App) wantsJSON() bool {
 func (a *App) warn(place, text string) {
 	if place != "" {
 		text = place + ": " + text
+	}
+	if a.wantsJSON() {
+		if b, err := json.Marshal(map[string]string{"warning": text}); err == nil {
+			fmt.Fprintf(a.Out.Err, "%s\n", b)
+			return
+		}
 	}
 	fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Warning, "warning:"), render.Clean(text))
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,6 +22,9 @@ func isNamedConf(path string) (bool, error) {
 	base := filepath.Base(path)
 	if strings.HasSuffix(base, ".conf") || strings.HasPrefix(base, "named.conf") {
 		return true, nil
+	}
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false, err // what is read from a pipe is gone
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -49,10 +53,9 @@ func beginsAsConf(s string) bool {
 		break
 	}
 	i := strings.IndexAny(s, " \t\r\n{\"")
-	if i < 0 || !slices.Contains(confWords, s[:i]) {
-		return false
-	}
-	statement, _, _ := strings.Cut(s, "\n")
-	rest := strings.TrimSpace(s[i:])
-	return strings.HasPrefix(rest, "{") || strings.HasPrefix(rest, `"`) || strings.Contains(statement, "{")
+	return i > 0 && slices.Contains(confWords, s[:i]) && afterConfWord.MatchString(s[i:])
 }
+
+// afterConfWord is what stands behind the first word of a statement: a string, a
+// block, or a name (and class) and a block.
+var afterConfWord = regexp.MustCompile(`^\s*(["{]|[^\s"{;]+(\s+IN)?\s*\{)`)

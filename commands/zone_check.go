@@ -50,7 +50,7 @@ func runZoneCheck(ctx context.Context, a *App, o zoneImportOptions) error {
 	}
 	for _, s := range src.list {
 		p, err := s.Parse(ctx)
-		r := edit.Result{Warnings: p.Warnings}
+		r := edit.Result{Zone: src.names[s.Path], Warnings: p.Warnings}
 		if err != nil {
 			failed++
 		} else {

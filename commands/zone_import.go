@@ -129,6 +129,9 @@ func runZoneImport(ctx context.Context, a *App, o zoneImportOptions) error {
 	results := make([]imported, 0, len(src.list)+len(src.missing))
 	progress := a.Out.Progress()
 	done := func(s edit.Source, r edit.Result, err error) {
+		if r.Zone == "" {
+			r.Zone = src.names[s.Path]
+		}
 		results = append(results, a.importedOne(progress, s.Path, r, err))
 		progress.Update(report.Progress{Server: "import", Phase: "zones", Done: len(results), Total: len(src.list)})
 	}
@@ -161,15 +164,14 @@ func (a *App) importedOne(p *render.Progress, path string, r edit.Result, err er
 	if err == nil {
 		return imported{r, path, nil}
 	}
-	for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
+	for i, line := range lines {
 		if !strings.HasPrefix(line, path) {
-			line = path + ": " + line
+			lines[i] = path + ": " + line
 		}
-		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Bad, "failed:"), render.Clean(line))
 	}
-	if _, hint := report.ExitOf(err); hint != "" {
-		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Strong, "hint:"), render.Clean(hint))
-	}
+	_, hint := report.ExitOf(err)
+	a.showProblem("failed:", render.Bad, strings.Join(lines, "\n"), hint, report.ExitFailed)
 	r.Action = "failed"
 	return imported{r, path, err}
 }

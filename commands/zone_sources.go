@@ -25,6 +25,7 @@ type sources struct {
 	maps        [][2]string // of --map-path: old, new
 	list        []edit.Source
 	missing     []missing
+	names       map[string]zone.Name // of files, where it is known before they are read
 }
 
 // missing is a zone whose file is not there or not usable.
@@ -35,7 +36,7 @@ type missing struct {
 }
 
 func newSources(includeRoot string, o zoneImportOptions) (*sources, error) {
-	s := &sources{includeRoot: includeRoot, lax: o.lax}
+	s := &sources{includeRoot: includeRoot, lax: o.lax, names: map[string]zone.Name{}}
 	if o.zone != "" {
 		n, err := parseZone(o.zone)
 		if err != nil {
@@ -112,6 +113,11 @@ var noZoneFiles = []string{".jnl", ".jbk", ".private", ".key", ".state", ".conf"
 
 // addFile takes one master file. name is "" where the file says it.
 func (s *sources) addFile(path string, name zone.Name) {
+	if s.names[path] = name; name == "" {
+		if guess, usual := zoneOfFile(path); usual {
+			s.names[path] = guess
+		}
+	}
 	s.list = append(s.list, edit.Source{Path: path, Parse: func(ctx context.Context) (edit.Parsed, error) {
 		return s.read(ctx, path, name)
 	}})
@@ -133,6 +139,7 @@ func (s *sources) read(ctx context.Context, path string, name zone.Name) (edit.P
 		}
 	}
 	var first error
+	fewest := 0
 	for _, origin := range origins {
 		res, err := zonefile.ReadFile(ctx, path, zonefile.Options{Origin: origin, IncludeRoot: s.includeRoot, Lax: s.lax})
 		if err == nil {
@@ -141,8 +148,8 @@ func (s *sources) read(ctx context.Context, path string, name zone.Name) (edit.P
 			}
 			return edit.Parsed{Content: res.Snapshot, Warnings: warningsOf(res.Warnings), Checked: true}, nil
 		}
-		if first == nil {
-			first = hintOf(err)
+		if n := faults(err); first == nil || n < fewest {
+			first, fewest = hintOf(err), n
 		}
 		if ctx.Err() != nil {
 			break
@@ -151,11 +158,25 @@ func (s *sources) read(ctx context.Context, path string, name zone.Name) (edit.P
 	return edit.Parsed{}, first
 }
 
-// hintOf gives an error of the reader the hint of its first fault.
+// faults is how many there are in an error of the reader: under a name that is
+// not the zone's there are more than under its own.
+func faults(err error) int {
+	var all zonefile.Errors
+	if errors.As(err, &all) {
+		return len(all)
+	}
+	return 1
+}
+
+// hintOf gives an error of the reader the hint of its first fault that has one.
 func hintOf(err error) error {
 	var all zonefile.Errors
-	if errors.As(err, &all) && len(all) > 0 && all[0].Hint != "" {
-		return report.Hint(err, all[0].Hint)
+	if errors.As(err, &all) {
+		for _, fault := range all {
+			if fault.Hint != "" {
+				return report.Hint(err, fault.Hint)
+			}
+		}
 	}
 	return err
 }

@@ -122,6 +122,11 @@ func Load(s Surroundings) (*Loaded, error) {
 		l.Files = append(l.Files, f.path)
 	}
 	for _, f := range all {
+		for _, c := range files { // what is wrong there is wrong, even where something stronger replaces it
+			if _, _, err := inFile(f, c); err != nil {
+				return nil, usage(err)
+			}
+		}
 		v, err := find(s, f, files)
 		if err != nil {
 			return nil, usage(err)
@@ -215,7 +220,7 @@ func checkKeys(path string, v *viper.Viper, all []field) error {
 		}
 		// A mapping where a value belongs has keys of its own below the setting's.
 		if i := slices.IndexFunc(all, func(f field) bool { return strings.HasPrefix(key, f.key+".") }); i >= 0 {
-			return fmt.Errorf("configuration file %s: key %s: a mapping is not %s", path, all[i].key, all[i].want())
+			return &hinted{fmt.Errorf("configuration file %s: key %s: a mapping is not %s", path, all[i].key, all[i].want()), "write " + all[i].want() + " there"}
 		}
 		return &hinted{fmt.Errorf("configuration file %s: unknown key %s", path, key), nearestKey(key, all)}
 	}
@@ -283,21 +288,27 @@ func find(s Surroundings, f field, files []file) (Value, error) {
 		return Value{f.key, v, FromEnv, f.env()}, nil
 	}
 	for _, c := range files {
-		key := strings.ReplaceAll(f.key, ".", delimiter)
-		if !slices.Contains(c.viper.AllKeys(), key) {
-			continue
+		if v, there, err := inFile(f, c); there || err != nil {
+			return Value{f.key, v, FromFile, c.path}, err
 		}
-		v, err := f.fromFile(c.viper.Get(key))
-		if err != nil {
-			return Value{}, fmt.Errorf("configuration file %s: key %s: %w", c.path, f.key, err)
-		}
-		return Value{f.key, v, FromFile, c.path}, nil
 	}
 	v, err := f.fromDefault()
 	if err != nil {
 		return Value{}, fmt.Errorf("default of %s: %w", f.key, err)
 	}
 	return Value{f.key, v, FromDefault, ""}, nil
+}
+
+// inFile looks a setting up in one file.
+func inFile(f field, c file) (v any, there bool, err error) {
+	key := strings.ReplaceAll(f.key, ".", delimiter)
+	if !slices.Contains(c.viper.AllKeys(), key) {
+		return nil, false, nil
+	}
+	if v, err = f.fromFile(c.viper.Get(key)); err != nil {
+		return nil, true, &hinted{fmt.Errorf("configuration file %s: key %s: %w", c.path, f.key, err), "write " + f.want() + " there, or remove the key"}
+	}
+	return v, true, nil
 }
 
 func (f field) fromDefault() (any, error) {

@@ -235,7 +235,7 @@ func (e *Editor) importOne(ctx context.Context, p Parsed, o ImportOptions, pools
 	ed := fleet.Edit{Zone: z, Base: version, Delta: d, Signed: signed, RRsets: content.RRsets(), Records: content.Records(), Octets: content.Octets()}
 	if len(d.Removed)+len(d.Added) > stageAbove {
 		if ed.Staged, err = e.Store.Stage(ctx, content); err != nil {
-			return Result{}, fmt.Errorf("stage zone %q: %w", name, err)
+			return Result{}, err
 		}
 	} else {
 		ed.Put, ed.Drop = rows(d, content)
@@ -290,7 +290,7 @@ func (e *Editor) importNew(ctx context.Context, p Parsed, o ImportOptions, pools
 	cr := fleet.Create{Name: name, Kind: fleet.Ordinary, SerialStyle: style, Pools: pools, Signed: signed, After: last}
 	if content.RRsets() > stageAbove {
 		if cr.Staged, err = e.Store.Stage(ctx, content); err != nil {
-			return Result{}, fmt.Errorf("stage zone %q: %w", name, err)
+			return Result{}, err
 		}
 	} else {
 		cr.Content = content

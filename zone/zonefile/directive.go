@@ -94,7 +94,7 @@ func (r *reader) include(line int, args []token) error {
 	for s := outer; s != nil; s = s.parent {
 		depth++
 		if s.path == path || s.parent == nil && sameFile(f, s.name) {
-			return r.report(line, fmt.Sprintf("$INCLUDE %q: this file is being read already: files include each other in a circle", clip(b)), "")
+			return r.report(line, fmt.Sprintf("$INCLUDE %q: this file is being read already: files include each other in a circle", clip(b)), "remove one of the $INCLUDE lines of the circle")
 		}
 	}
 	if depth > maxDepth {
@@ -139,7 +139,7 @@ func (r *reader) open(name string) (f *os.File, shown, path string, err error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, "", "", errors.New("there is no such file")
+		return nil, "", "", &hinted{"there is no such file", "a relative path is taken from --include-root, then from the folder of the file that includes it"}
 	case err != nil:
 		return nil, "", "", err
 	}
@@ -157,7 +157,7 @@ func (r *reader) open(name string) (f *os.File, shown, path string, err error) {
 		return nil, "", "", err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, "", "", errors.New("is not a regular file")
+		return nil, "", "", &hinted{"is not a regular file", "devices, folders and pipes cannot be included"}
 	}
 	f, err = root.Open(rel)
 	return f, shown, path, err

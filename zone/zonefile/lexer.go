@@ -328,7 +328,7 @@ func (l *lexer) quoted(i int, b []byte, lines *int) (int, []byte, *fault) {
 		}
 		switch {
 		case i >= len(b):
-			return 0, nil, l.resync(b, *lines, fault{msg: "quoted string opened here is not closed on its line"})
+			return 0, nil, l.resync(b, *lines, fault{msg: "quoted string opened here is not closed on its line", hint: "close the quote, or is the file cut short?"})
 		case b[i] == '"':
 			return i + 1, b, nil
 		case b[i] == 0:

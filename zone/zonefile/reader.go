@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"strings"
+	"syscall"
+	"time"
 
 	"dnsctl/zone"
 )
@@ -71,12 +73,19 @@ func ReadFile(ctx context.Context, path string, opts Options) (*Result, error) {
 	if opts.File == "" {
 		opts.File = path
 	}
-	f, err := os.Open(path)
+	// A pipe is opened at once, and given up when ctx ends: somebody may never
+	// write to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return &Result{}, Errors{{File: opts.File, Msg: reason(err)}}
 	}
 	defer f.Close()
-	return Read(ctx, f, opts)
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
+	res, err := Read(ctx, f, opts)
+	if err != nil && ctx.Err() != nil {
+		return res, fmt.Errorf("read zone file %s: %w", opts.File, ctx.Err())
+	}
+	return res, err
 }
 
 // reason is what the system said, without the path, which is named already.
@@ -358,6 +367,9 @@ func (r *reader) add(line int, h header, toks []token) error {
 	p.toks, p.origin = toks, s.origin
 	p.out = append(p.out[:0], 0, 0) // the length's place
 	if err := p.rdata(h.typ); err != nil {
+		if h.explicit { // its TTL holds for what follows all the same
+			r.ttl, r.ttlKnown = h.ttl, true
+		}
 		return r.report(line, err.Error(), hintFor(err))
 	}
 	n := len(p.out) - 2
@@ -410,7 +422,7 @@ func (r *reader) outside(line int, owner zone.Name) error {
 func (r *reader) setSOA(line int, rdata []byte) error {
 	owner := r.src.owner
 	if r.soaSeen {
-		hint := ""
+		hint := "a zone has one SOA: delete the other, or put each zone in a file of its own"
 		if r.soaRdata == string(rdata) && owner.Equal(r.apex) {
 			hint = "the output of a zone transfer repeats the SOA at its end: delete it there"
 		}

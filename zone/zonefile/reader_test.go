@@ -67,9 +67,9 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"other class":           {head + "a CH TXT x\n", "z:5: class CH: only IN is served", ""},
 		"other class number":    {head + "a CLASS3 TXT x\n", "z:5: class CLASS3: only IN is served", ""},
 		"out of zone":           {head + "a.other. A 192.0.2.1\n", "z:5: a.other. is not in zone example.", "relative to $ORIGIN"},
-		"second SOA":            {head + "@ SOA ns h 2 2 3 4 5\n", "z:5: second SOA record; the first is in z:2", ""},
+		"second SOA":            {head + "@ SOA ns h 2 2 3 4 5\n", "z:5: second SOA record; the first is in z:2", "one SOA"},
 		"SOA repeated":          {head + "@ SOA ns h 1 2 3 4 5\n", "z:5: second SOA record; the first is in z:2", "zone transfer"},
-		"SOA below the apex":    {head + "a SOA ns h 1 2 3 4 5\n", "z:5: second SOA record; the first is in z:2", ""},
+		"SOA below the apex":    {head + "a SOA ns h 1 2 3 4 5\n", "z:5: second SOA record; the first is in z:2", "one SOA"},
 		"SOA elsewhere":         {"$TTL 5\na SOA ns h 1 2 3 4 5\n", "z:2: SOA of a.example. in zone example.", ""},
 		"no SOA":                {"$TTL 5\na A 192.0.2.1\n", "z: the file has no SOA record", "another file includes"},
 		"empty":                 {"", "z: the file has no SOA record", ""},
@@ -83,9 +83,9 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"open parenthesis":      {head + "a TXT ( x\n y\n\n", "z:5: parenthesis opened here is never closed", "cut short"},
 		"open parenthesis, cut": {head + "a TXT x\nb TXT y (\nz", "z:6: parenthesis opened here is never closed", "cut short"},
 		"closing parenthesis":   {head + "a TXT x )\n", "z:5: closing parenthesis without an opening one", ""},
-		"open quote":            {head + "a TXT \"x\nb TXT \"y\"\n", "z:5: quoted string opened here is not closed on its line", ""},
-		"open quote, cut":       {head + "a TXT \"x", "z:5: quoted string opened here is not closed on its line", ""},
-		"open quote, escaped":   {head + "a TXT \"x\\\ny", "z:5: quoted string opened here is not closed on its line", ""},
+		"open quote":            {head + "a TXT \"x\nb TXT \"y\"\n", "z:5: quoted string opened here is not closed on its line", "cut short"},
+		"open quote, cut":       {head + "a TXT \"x", "z:5: quoted string opened here is not closed on its line", "cut short"},
+		"open quote, escaped":   {head + "a TXT \"x\\\ny", "z:5: quoted string opened here is not closed on its line", "cut short"},
 		"zero octet":            {head + "a TXT x\x00\n", "z:5: zero octet: this is no master file", "raw format"},
 		"zero octet in quotes":  {head + "a TXT \"\x00\"\n", "z:5: zero octet: this is no master file", "raw format"},
 		"raw format":            {"\x00\x00\x00\x02\x00\x00\x00\x00", "z:1: zero octet: this is no master file", "raw format"},
@@ -404,7 +404,7 @@ func TestIncludeStaysWithinItsRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := ReadFile(context.Background(), path, Options{Origin: testOrigin, File: path, IncludeRoot: own})
-		requireFault(t, err, path+`:5: $INCLUDE "z": this file is being read already: files include each other in a circle`, "")
+		requireFault(t, err, path+`:5: $INCLUDE "z": this file is being read already: files include each other in a circle`, "circle")
 	})
 }
 
