@@ -105,6 +105,8 @@ func (a *App) prepare(cmd *cobra.Command) error {
 		cmd.SetContext(ctx)
 	}
 	a.ctx = ctx
+	// Whether it is a terminal was found out above, on the stream itself.
+	a.Out.In = render.Interruptible(ctx, a.Out.In)
 	return nil
 }
 

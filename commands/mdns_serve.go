@@ -78,16 +78,24 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	var server *mdns.Server
+	followed := make(chan struct{}, 1)
 	server, err = mdns.New(mdns.Config{
 		Source: w.store, Sealer: w.fleet.Sealer, Listen: listen, Wake: w.store.Wake(ctx), Logger: a.Log, Registry: registry, Now: a.Now,
 		PollInterval: a.Config.MDNS.PollInterval, CacheBytes: int64(a.Config.MDNS.Memory), MaxConns: a.Config.MDNS.MaxTCP,
+		Followed: func() {
+			select {
+			case followed <- struct{}{}:
+			default: // it has one to take already
+			}
+		},
 		Ready: func(bound []netip.AddrPort) { a.sayReady(bound, web, server.Zones()) },
 	})
 	if err != nil {
 		return err
 	}
 	group.Go(func() error { return server.Serve(ctx) })
-	keep := a.keeper(ctx, w, registry)
+	keep := a.keeper(w, registry)
+	keep.Wake, keep.Served = followed, server.Position
 	group.Go(func() error { return untilStopped(ctx, keep.Run(ctx)) })
 	if web != nil {
 		group.Go(func() error { return serveHTTP(ctx, web, server.Handler()) })
@@ -96,7 +104,7 @@ func runMDNSServe(ctx context.Context, a *App) error {
 }
 
 // keeper is the leader's work, on the same store and registry.
-func (a *App) keeper(ctx context.Context, w *workshop, registry prometheus.Registerer) *keeper.Keeper {
+func (a *App) keeper(w *workshop, registry prometheus.Registerer) *keeper.Keeper {
 	dns, _ := w.fleet.DNS.(inventory.DNS) // workshop made it
 	meta := a.meta("")
 	meta.Actor.Process = "mdns"
@@ -104,7 +112,7 @@ func (a *App) keeper(ctx context.Context, w *workshop, registry prometheus.Regis
 	return &keeper.Keeper{
 		Store: w.store, Fleet: w.fleet, Applier: w.applier,
 		Notify: keeper.NotifyDNS{Client: &dnsclient.Client{Now: a.Now}, Prober: dns.Prober, Key: keys.Key},
-		Wake:   w.store.Wake(ctx), Poll: a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery,
+		Poll: a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery,
 		Meta: meta, Holder: a.holder(), Now: a.Now, Log: a.Log, Metrics: keeper.NewMetrics(registry),
 	}
 }

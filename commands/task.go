@@ -38,7 +38,7 @@ func newTaskListCmd(a *App) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List what is not done yet",
-		Long:    "Lists the tasks by server and zone, with the attempts that were made and why they failed.",
+		Long:    "Lists the tasks by server and zone, with how often they were tried and why they failed.",
 		Example: "  dnsctl task list\n  dnsctl task list --server ns1 -o json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runTaskList(cmd.Context(), a, server) },

@@ -2,12 +2,46 @@ package render
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 )
+
+// Interruptible is a reader whose Read also ends, with ctx's error, when ctx
+// does: a terminal or pipe that says nothing must not keep a run from ending. A
+// read that is under way then goes on, its data are lost.
+func Interruptible(ctx context.Context, r io.Reader) io.Reader { return &interruptible{ctx: ctx, r: r} }
+
+type interruptible struct {
+	ctx context.Context //nolint:containedctx // the reader lives as long as the run
+	r   io.Reader
+}
+
+type readResult struct {
+	data []byte
+	err  error
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	done := make(chan readResult, 1)
+	go func() {
+		b := make([]byte, len(p)) // p is the caller's again when ctx ends
+		n, err := i.r.Read(b)
+		done <- readResult{b[:n], err}
+	}()
+	select {
+	case <-i.ctx.Done():
+		return 0, context.Cause(i.ctx)
+	case r := <-done:
+		return copy(p, r.data), r.err
+	}
+}
 
 // ErrNoAnswer is returned by Confirm when nobody can be asked: standard input or
 // standard error is no terminal.

@@ -2,8 +2,10 @@ package render
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"iter"
 	"net/netip"
 	"strings"
@@ -315,5 +317,27 @@ ns2  no zones; error: refused (start it)
 	}
 	if !strings.Contains(errs.String(), "ns2: no zones; error: refused (start it)") {
 		t.Errorf("%q", errs)
+	}
+}
+
+func TestReadingEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	silent, w := io.Pipe() // says nothing
+	defer w.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	boom := errors.New("interrupted")
+	r := Interruptible(ctx, silent)
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.ReadAll(r)
+		done <- err
+	}()
+	cancel(boom)
+	if err := <-done; !errors.Is(err, boom) {
+		t.Errorf("read ended with %v", err)
+	}
+	b, err := io.ReadAll(Interruptible(t.Context(), strings.NewReader("some text")))
+	if err != nil || string(b) != "some text" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
