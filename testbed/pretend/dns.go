@@ -1,0 +1,137 @@
+package pretend
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/report"
+	"dnsctl/secret"
+	"dnsctl/sync/inventory"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+type fleetReport = report.Report
+
+// DNS asks the world's servers.
+type DNS struct{ w *World }
+
+var _ inventory.Asker = DNS{}
+
+// ErrLost is what comes of a question that nobody answers.
+var ErrLost = errors.New("no answer")
+
+func (d DNS) at(addr netip.AddrPort) *Server {
+	rows, err := d.w.Store.Servers(context.Background())
+	if err != nil {
+		return nil
+	}
+	for _, r := range rows {
+		if r.ProbeAddr() == addr {
+			return d.w.Servers[r.Name]
+		}
+	}
+	return nil
+}
+
+// SOAs implements inventory.Asker.
+func (d DNS) SOAs(ctx context.Context, q []inventory.Question, got func(i int, p plan.Probe)) error {
+	for i := range q {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		got(i, d.soa(q[i]))
+	}
+	return ctx.Err()
+}
+
+func (d DNS) soa(q inventory.Question) plan.Probe {
+	s := d.at(q.Addr)
+	if s == nil || s.Asked != nil && s.Asked(q.Zone) {
+		return plan.Probe{Asked: true, Lost: true, Err: ErrLost.Error()}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	z := s.zones[q.Zone.Key()]
+	if z == nil {
+		for _, other := range s.zones {
+			if other.content != nil && q.Zone.Under(other.state.Name) {
+				return plan.Probe{Asked: true, Serial: other.content.Serial(), Err: "it answers for " + other.state.Name.String() + " instead"}
+			}
+		}
+		return plan.Probe{Asked: true, Err: "it answers REFUSED"}
+	}
+	if z.content == nil {
+		return plan.Probe{Asked: true, Err: "it answers SERVFAIL"}
+	}
+	return plan.Probe{Asked: true, Serves: true, Serial: z.content.Serial(), SOA: z.content.SOASet().Data.First()}
+}
+
+// TXT implements inventory.Asker.
+func (d DNS) TXT(ctx context.Context, q inventory.Question) (string, error) {
+	content, err := d.Transfer(ctx, q)
+	if err != nil {
+		return "", err
+	}
+	set, ok := content.Get(zone.ID{Owner: q.Zone.Key(), Type: zone.TypeTXT})
+	text, whole := fleet.TXTText(set.Data.First())
+	if !ok || !whole {
+		return "", errors.New("it has no TXT")
+	}
+	return text, nil
+}
+
+// Transfer implements inventory.Asker.
+func (d DNS) Transfer(ctx context.Context, q inventory.Question) (*zone.Snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := d.at(q.Addr)
+	if s == nil || s.Asked != nil && s.Asked(q.Zone) {
+		return nil, ErrLost
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	z := s.zones[q.Zone.Key()]
+	if z == nil || z.content == nil {
+		return nil, errors.New("it answers REFUSED")
+	}
+	return z.content, nil
+}
+
+// Type is the kind of the world's servers.
+type Type struct{ w *World }
+
+var _ nameserver.Type = Type{}
+
+// Name implements nameserver.Type.
+func (Type) Name() string { return "pretend" }
+
+// NewCredential implements nameserver.Type.
+func (Type) NewCredential() (secret.Plain, error) { return secret.New([]byte("credential")), nil }
+
+// ReadCredential implements nameserver.Type.
+func (Type) ReadCredential(file []byte) (secret.Plain, error) { return secret.New(file), nil }
+
+// Check implements nameserver.Type.
+func (Type) Check(fleet.Server) error { return nil }
+
+// Open implements nameserver.Type.
+func (t Type) Open(target nameserver.Target) (nameserver.Driver, error) {
+	s := t.w.Servers[target.Server.Name]
+	if s == nil {
+		return nil, nameserver.ErrUnreachable
+	}
+	return driver{s}, nil
+}
+
+// Config implements nameserver.Type.
+func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
+	return []nameserver.File{{Path: "keys.conf", Mode: 0o600, Secret: true}, {Path: "a.conf", Mode: 0o644, Content: []byte(r.Dir)}}, nil
+}
+
+// CheckConfig implements nameserver.Type.
+func (Type) CheckConfig(context.Context, string) (bool, error) { return false, nil }
