@@ -20,7 +20,10 @@ type Config struct {
 	Listen []netip.AddrPort       // UDP and TCP on each; port 0 picks one
 	Wake   <-chan struct{}        // from the store: something may have changed; may be nil
 	Ready  func([]netip.AddrPort) // called once, when the index is loaded and all addresses listen
-	Logger *slog.Logger
+	// Followed is called whenever the feed has been followed to its end: what it has
+	// is served. It must not block; it may be nil.
+	Followed func()
+	Logger   *slog.Logger
 	// Registry takes the metrics; its other metrics appear under /metrics as well.
 	Registry *prometheus.Registry
 	Now      func() time.Time

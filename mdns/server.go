@@ -152,6 +152,9 @@ func (s *Server) setFollowed(err error) {
 		err = fmt.Errorf("feed cannot be followed: %w", err)
 	}
 	s.setState(err)
+	if err == nil && s.cfg.Followed != nil {
+		s.cfg.Followed()
+	}
 }
 
 // socket is one address: UDP and TCP of the same port.
