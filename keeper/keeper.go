@@ -56,11 +56,15 @@ type Keeper struct {
 	Wake         <-chan struct{} // the feed may have grown; nothing is lost when one is missed
 	Poll         time.Duration   // how often to look without being woken
 	CompareEvery time.Duration   // of servers whose pools set nothing
-	Meta         edit.Meta
-	Holder       string
-	Now          func() time.Time
-	Log          *slog.Logger
-	Metrics      *Metrics
+	// Served is the feed position that this process's mdns serves: a nameserver that
+	// were told earlier would ask mdns, find the old serial and be content with it.
+	// nil: what is in the feed is served.
+	Served  func() int64
+	Meta    edit.Meta
+	Holder  string
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
 const (

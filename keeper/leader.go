@@ -229,6 +229,10 @@ func (l *leader) stopAll() {
 // follow handles the feed's next entries and returns the position after them.
 func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	entries, err := l.Store.Feed(ctx, pos, 500)
+	if err == nil && l.Served != nil {
+		served := l.Served()
+		entries = slices.DeleteFunc(entries, func(e fleet.FeedEntry) bool { return e.Pos > served })
+	}
 	if err != nil || len(entries) == 0 {
 		return pos, err
 	}

@@ -15,7 +15,8 @@ type notice struct {
 	soa    zone.RRset
 	since  time.Time // of the earliest change that the server is not proven to have
 
-	tries   int       // of the present kind of operation that have failed
+	tries   int       // of NOTIFY that have failed
+	asked   int       // questions that have found another serial, or nothing
 	cause   error     // why NOTIFY was given up
 	next    time.Time // when the next operation is due
 	heap    *notices  // where it waits; nil while an operation or its report is under way
@@ -41,6 +42,11 @@ type noticeQueue struct {
 	toProve  notices
 	sendAt   time.Time // when pacing allows the next NOTIFY
 }
+
+// notifyAgain is after how many questions a server that is still behind is told
+// again: after NOTIFY it may have asked a primary that was itself behind, and was
+// content with the old serial.
+const notifyAgain = 2
 
 // newNoticeQueue makes an empty queue; zero limits have the defaults.
 func newNoticeQueue(l limits, server string) *noticeQueue {
@@ -118,7 +124,7 @@ func (q *noticeQueue) put(h *notices, w *notice, at time.Time) {
 
 // restart begins again with NOTIFY, for a newer serial.
 func (q *noticeQueue) restart(w *notice, now time.Time) {
-	w.renewed, w.settled, w.tries, w.cause = time.Time{}, false, 0, nil
+	w.renewed, w.settled, w.tries, w.asked, w.cause = time.Time{}, false, 0, 0, nil
 	q.notify(w, now)
 }
 
@@ -170,7 +176,7 @@ func (q *noticeQueue) sent(now time.Time, w *notice, err error) {
 	w.renewed = time.Time{}
 	if w.tries++; definite(err) || w.tries >= q.limits.attempts {
 		// Given up, unless the server has learned of the change by itself.
-		w.cause, w.tries = err, len(q.limits.prove)-1
+		w.cause, w.asked = err, len(q.limits.prove)-1
 		q.put(&q.toProve, w, now)
 		return
 	}
@@ -179,7 +185,7 @@ func (q *noticeQueue) sent(now time.Time, w *notice, err error) {
 
 // pause before the next question, less some jitter that the zone's name decides.
 func (q *noticeQueue) pause(w *notice) time.Duration {
-	d := q.limits.prove[w.tries]
+	d := q.limits.prove[w.asked]
 	return backoff(d, d, 0, q.server+w.name.String())
 }
 
@@ -196,8 +202,12 @@ func (q *noticeQueue) proved(now time.Time, w *notice, serial zone.Serial, err e
 		w.settled = true
 		return true, nil
 	}
-	if w.tries++; w.tries < len(q.limits.prove) {
-		q.put(&q.toProve, w, now.Add(q.pause(w)))
+	if w.asked++; w.asked < len(q.limits.prove) {
+		if w.asked >= notifyAgain && err == nil && w.serial.Ahead(serial) {
+			q.notify(w, now)
+		} else {
+			q.put(&q.toProve, w, now.Add(q.pause(w)))
+		}
 		return false, nil
 	}
 	w.settled = true

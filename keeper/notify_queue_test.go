@@ -193,6 +193,9 @@ func TestProofIsAskedForOnItsScheduleAndThenGivenUp(t *testing.T) {
 			if last := i == len(schedule)-1; settled != last || last && err.Error() != c.want {
 				t.Errorf("%s: after question %d settled %v, %v", c.name, i, settled, err)
 			}
+			if c.name == "behind" && i == notifyAgain-1 {
+				q.sent(at, expect(t, q, at, "notify a. 7"), nil)
+			}
 		}
 	}
 }
