@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	"dnsctl/bootstrap"
 	"dnsctl/config"
@@ -183,9 +182,6 @@ func (a *App) pool(ctx context.Context, name string) (fleet.Pool, error) {
 	}
 	return fleet.Pool{}, named(err, fleet.ErrNoPool, name, "pool", known)
 }
-
-// oneOf says which words are allowed, for help and errors.
-func oneOf(words []string) string { return strings.Join(words, "|") }
 
 // nearest is config.Nearest for a typed word.
 func nearest(word string, known []string) string { return config.Nearest(word, known) }

@@ -112,7 +112,7 @@ func (a *App) keeper(w *workshop, registry prometheus.Registerer) *keeper.Keeper
 	return &keeper.Keeper{
 		Store: w.store, Fleet: w.fleet, Applier: w.applier,
 		Notify: keeper.NotifyDNS{Client: &dnsclient.Client{Now: a.Now}, Prober: dns.Prober, Key: keys.Key},
-		Poll: a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery,
+		Poll:   a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery,
 		Meta: meta, Holder: a.holder(), Now: a.Now, Log: a.Log, Metrics: keeper.NewMetrics(registry),
 	}
 }

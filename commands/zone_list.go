@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -79,9 +78,4 @@ func stream[T any](each func(func(T) error) error, yield func(T, error) bool) bo
 		more = yield(zero, err)
 	}
 	return more
-}
-
-// rows makes a sequence of a method that calls back.
-func rows[T any](each func(func(T) error) error) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) { stream(each, yield) }
 }
