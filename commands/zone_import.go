@@ -122,7 +122,7 @@ func runZoneImport(ctx context.Context, a *App, o zoneImportOptions) error {
 	if err != nil {
 		return err
 	}
-	pools, err := a.oneOrMorePools(ctx, o.pools)
+	pools, err := a.importPools(ctx, o.pools)
 	if err != nil {
 		return err
 	}
@@ -151,6 +151,18 @@ func runZoneImport(ctx context.Context, a *App, o zoneImportOptions) error {
 		return err
 	}
 	return a.importEnd(results)
+}
+
+// importPools is the pools for new zones: those named, or the only one. Where
+// there are several and none is named, only what is new fails.
+func (a *App) importPools(ctx context.Context, given []string) ([]string, error) {
+	if len(given) == 0 {
+		pools, err := a.store.Pools(ctx) // open, as the editor is
+		if err != nil || len(pools) > 1 {
+			return nil, err
+		}
+	}
+	return a.oneOrMorePools(ctx, given)
 }
 
 // importedOne says what is wrong with a file at once, and makes its row.

@@ -16,7 +16,7 @@ func newZoneListCmd(a *App) *cobra.Command {
 		Use:   "list",
 		Short: "List zones",
 		Long: `Lists zones in canonical order. --match takes a pattern with * and ?, which also
-match dots. --all lists dnsctl's own marker zones instead.`,
+match dots. --all lists dnsctl's own marker zones as well.`,
 		Example: `  dnsctl zone list
   dnsctl zone list --pool main --match '*.example.org' -o json
   dnsctl zone list --deleted -o name`,
