@@ -77,7 +77,7 @@ func newHouse(t *testing.T, url string) *house {
 		if _, err := s.Init(ctx, recipient); err != nil {
 			t.Fatal(err)
 		}
-		s.Close()
+		_ = s.Close()
 	}
 	h.store, err = store.Open(ctx, url, store.Options{Create: true, Recipient: asRecipient, Logger: h.log})
 	if err != nil {

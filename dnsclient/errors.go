@@ -103,7 +103,7 @@ func (e *Error) As(target any) bool {
 // Hint says what a person can do about it; empty when there is no advice.
 func (e *Error) Hint() string {
 	switch e.Kind {
-	case ErrRefused, ErrNotAuth:
+	case ErrRefused, ErrNotAuth: //nolint:errorlint // a kind is the package's own value, never a wrapped one
 		return e.refusalHint()
 	case ErrServFail:
 		return "the zone is not loaded or has expired there; the server's log says why"
@@ -138,7 +138,7 @@ func (e *Error) refusalHint() string {
 	switch {
 	case e.Op == OpNotify:
 		return "the server does not have the zone as a secondary, or does not take NOTIFY from " + with + " for it"
-	case e.Op == OpAsk || e.Kind == ErrNotAuth:
+	case e.Op == OpAsk || errors.Is(e.Kind, ErrNotAuth):
 		return "the server does not have the zone, or not for " + with
 	}
 	return "let " + with + " transfer the zone there: allow-transfer (BIND), provide-xfr (NSD), acl (Knot), allow-axfr-ips or TSIG-ALLOW-AXFR (PowerDNS)"
@@ -226,11 +226,11 @@ func (e *Error) classify(ctx context.Context, err error) *Error {
 
 // trim drops the kind's own words from err, which Error says itself.
 func trim(err, kind error) error {
-	if err == kind {
+	if err == kind { //nolint:errorlint // what wraps the kind has more to say
 		return nil
 	}
 	var d *detail
-	if errors.As(err, &d) && d.kind == kind {
+	if errors.As(err, &d) && errors.Is(d.kind, kind) {
 		return d.err
 	}
 	return err

@@ -331,12 +331,12 @@ func TestSingleProbesEndWithTheirContextAndWithTheProber(t *testing.T) {
 
 func TestProberAsksOverIPv6(t *testing.T) {
 	t.Parallel()
-	if conn, err := net.ListenPacket("udp", "[::1]:0"); err != nil {
+	conn, err := net.ListenPacket("udp", "[::1]:0")
+	if err != nil {
 		t.Logf("this machine has no IPv6: %v", err)
 		return
-	} else {
-		_ = conn.Close()
 	}
+	_ = conn.Close()
 	addr := fakeUDPAt(t, "[::1]:0", func(q []byte) [][]byte { return [][]byte{message(q, wire.FlagAA, soaSet("example.", 7))} })
 	if r := prober(t).SOA(t.Context(), Probe{Server: addr, Zone: name("example.")}); r.Err != nil || r.Serial != 7 {
 		t.Errorf("got %+v", r)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -50,7 +51,8 @@ func (c *Client) Transfer(ctx context.Context, addr netip.AddrPort, name zone.Na
 // complete is classify for an error that may be an Error of the stream, which
 // knows only what the server answered.
 func (e *Error) complete(ctx context.Context, err error) *Error {
-	if answer, ok := err.(*Error); ok {
+	var answer *Error
+	if errors.As(err, &answer) {
 		e.Kind, e.Rcode = answer.Kind, answer.Rcode
 		return e
 	}

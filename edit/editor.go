@@ -144,13 +144,3 @@ func (e *Editor) poolIDs(ctx context.Context, names []string) ([]int64, error) {
 	}
 	return ids, nil
 }
-
-// count says whether the store took what the change counted.
-func committedSerial(c []fleet.Committed, name zone.Name) zone.Serial {
-	for _, z := range c {
-		if z.Name.Equal(name) {
-			return z.Serial
-		}
-	}
-	return 0
-}

@@ -80,8 +80,8 @@ func (n *Notifier) Run(ctx context.Context) {
 	}
 	n.mu.Unlock()
 	<-ctx.Done()
-	n.mu.Lock() // no line starts after this
-	n.mu.Unlock()
+	n.mu.Lock()   // no line starts after this
+	n.mu.Unlock() //nolint:staticcheck // it waits for a start that is under way
 	n.workers.Wait()
 }
 

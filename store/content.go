@@ -158,7 +158,7 @@ type rrsetOf struct {
 var errNoApex = fmt.Errorf("%w: there is no SOA at the zone apex", fleet.ErrCorrupt)
 
 func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64, error) {
-	stmt, err := s.prepared(ctx, selectSnapshot)
+	stmt, err := s.prepared(ctx, selectSnapshot) //nolint:sqlclosecheck // the store keeps it until it is closed
 	if err != nil {
 		return nil, 0, err
 	}

@@ -42,7 +42,7 @@ func stageForEver(url string) error {
 		return err
 	}
 	z := storetest.Content(&testing.T{}, "import.example.", 300_000)
-	fmt.Println("staging")
+	_, _ = fmt.Fprintln(os.Stdout, "staging")
 	for {
 		if _, err := s.Stage(ctx, z); err != nil {
 			return err

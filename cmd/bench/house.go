@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,6 +191,3 @@ func (h *house) serverCPU() (mdns, database float64) {
 	}
 	return cpu(h.mdns.Process.Pid), database
 }
-
-// addrPort of mdns.
-func (h *house) addrPort() netip.AddrPort { return netip.MustParseAddrPort(h.addr) }

@@ -69,7 +69,7 @@ var errKeyFile = errors.New("not an rndc key file")
 func readKey(file []byte) (key, error) {
 	statements, err := parseConfig(string(file))
 	if err != nil {
-		return key{}, fmt.Errorf("%w: %v", errKeyFile, err)
+		return key{}, fmt.Errorf("%w: %w", errKeyFile, err)
 	}
 	for _, s := range statements {
 		if len(s.words) != 2 || s.words[0].text != "key" || s.block == nil {

@@ -7,14 +7,11 @@ import (
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
-	"dnsctl/report"
 	"dnsctl/secret"
 	"dnsctl/sync/inventory"
 	"dnsctl/sync/plan"
 	"dnsctl/zone"
 )
-
-type fleetReport = report.Report
 
 // DNS asks the world's servers.
 type DNS struct{ w *World }

@@ -19,6 +19,7 @@ import (
 	"dnsctl/edit"
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
+	"dnsctl/report"
 	"dnsctl/secret"
 	"dnsctl/store"
 	"dnsctl/sync/apply"
@@ -159,7 +160,7 @@ func (w *World) Delete(names ...string) {
 }
 
 // Sync runs a sync of servers, all when none is named.
-func (w *World) Sync(ctx context.Context, o apply.SyncOptions, servers ...*Server) (fleetReport, error) {
+func (w *World) Sync(ctx context.Context, o apply.SyncOptions, servers ...*Server) (report.Report, error) {
 	w.Helper()
 	rows, err := w.Store.Servers(w.Context())
 	w.must(err)
