@@ -129,13 +129,19 @@ func copyTable(ctx context.Context, from, to *tx, table string) error {
 	if err := to.all(ctx, &columns, `SELECT name FROM pragma_table_info(?) ORDER BY cid`, table); err != nil {
 		return err
 	}
-	rows, err := from.QueryxContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+table)
+	// Prepared, so that octets come as such and not in hex.
+	all, err := from.PreparexContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+table)
+	if err != nil {
+		return err
+	}
+	defer all.Close()
+	rows, err := all.QueryxContext(ctx)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	var failed error
-	var all iter.Seq[[]any] = func(yield func([]any) bool) {
+	var each iter.Seq[[]any] = func(yield func([]any) bool) {
 		for rows.Next() {
 			row, err := rows.SliceScan()
 			if err != nil {
@@ -147,7 +153,7 @@ func copyTable(ctx context.Context, from, to *tx, table string) error {
 			}
 		}
 	}
-	if err := to.d.insert(ctx, to, table, columns, all); err != nil {
+	if err := to.d.insert(ctx, to, table, columns, each); err != nil {
 		return err
 	}
 	return errors.Join(failed, rows.Err())

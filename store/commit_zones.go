@@ -136,11 +136,14 @@ func (w *commit) checkAfter(ctx context.Context, names [][]byte) error {
 		past[zone.Key(key)] = append(past[zone.Key(key)], serial)
 		return err
 	}, `SELECT z.name, e.serial FROM zones z JOIN editions e ON e.zone_id = z.id
-		WHERE z.deleted_at IS NOT NULL AND z.name IN (?) ORDER BY z.deleted_at, z.id`)
+		WHERE z.deleted_at IS NOT NULL AND z.kind <> 'restored' AND z.name IN (?) ORDER BY z.deleted_at, z.id`)
 	if err != nil {
 		return fmt.Errorf("read last serials: %w", err)
 	}
 	for i, c := range w.Creates {
+		if c.Kind == fleet.Restored {
+			continue // it comes back as it was, whatever the name has had
+		}
 		last := latest(past[zone.Key(names[i])])
 		if (last == nil) != (c.After == nil) || last != nil && *last != *c.After {
 			return fmt.Errorf("zone %q: last serial of an earlier zone: %w", c.Name, fleet.ErrConflict)

@@ -33,10 +33,11 @@ var _ dialect = (*postgres)(nil)
 
 func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 	s.d = &postgres{dsn: dsn}
-	db, err := sqlx.Open("postgres", dsn)
+	connector, err := pq.NewConnector(dsn)
 	if err != nil {
-		return report.Fail(report.ExitUsage, fmt.Errorf("store %s: %w", s.place, err), "")
+		return report.Fail(report.ExitUsage, fmt.Errorf("store %s: %w", s.place, err), "write postgres://USER@HOST/DATABASE")
 	}
+	db := sqlx.NewDb(sql.OpenDB(unsorting{connector}), "postgres")
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(4)
 	s.read = db
@@ -47,6 +48,26 @@ func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 		return s.explain(ctx, err)
 	}
 	return nil
+}
+
+// unsorting makes connections whose plans read rows in the order of an index
+// rather than sort them: before its statistics are up to date, PostgreSQL takes
+// a zone of a million RRsets for one of a few, and sorts it on disk.
+type unsorting struct{ driver.Connector }
+
+func (u unsorting) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := u.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x, ok := conn.(driver.ExecerContext)
+	if !ok {
+		return nil, errors.Join(errors.New("the driver runs no statements"), conn.Close())
+	}
+	if _, err := x.ExecContext(ctx, "SET enable_sort = off", nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func (*postgres) name() string       { return "postgres" }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
@@ -112,46 +113,60 @@ func (s *Store) Sweep(ctx context.Context) error {
 			return nil
 		}
 		for _, id := range ids {
-			for more := true; more; {
-				if more, err = s.sweepStep(ctx, id); err != nil {
-					return fmt.Errorf("sweep: %w", err)
-				}
+			if err := s.sweepContent(ctx, id); err != nil {
+				return fmt.Errorf("sweep: %w", err)
 			}
 		}
 	}
 }
 
-// sweepStep deletes some RRsets of a content that nobody uses, and at last the
-// content. more says that there is more to do.
-func (s *Store) sweepStep(ctx context.Context, id int64) (more bool, err error) {
-	err = s.change(ctx, func(t *tx) error {
-		// From here on it cannot be committed any more.
-		n, err := t.exec(ctx, `UPDATE contents SET state = 'dead' WHERE id = ? AND (state = 'dead' OR state = 'staged' AND expires_at < ?)`, id, millis(s.now()))
-		if err != nil || n == 0 {
-			more = false
+// sweepContent deletes a content that nobody uses, from its first owner on. It
+// never looks back: PostgreSQL passes over what was deleted as if it were there.
+func (s *Store) sweepContent(ctx context.Context, id int64) error {
+	var swept []byte // up to here; nil at the start
+	for more := true; more; {
+		// Once only: swept moves.
+		err := s.changeOnce(ctx, func(t *tx) error {
+			// From here on it cannot be committed any more.
+			n, err := t.exec(ctx, `UPDATE contents SET state = 'dead' WHERE id = ? AND (state = 'dead' OR state = 'staged' AND expires_at < ?)`, id, millis(s.now()))
+			if err != nil || n == 0 {
+				more = false
+				return err
+			}
+			for start := time.Now(); more && time.Since(start) < turnTime; {
+				if swept, err = sweepSome(ctx, t, id, swept); err != nil {
+					return err
+				}
+				more = swept != nil
+			}
+			if more {
+				return nil
+			}
+			_, err = t.exec(ctx, `DELETE FROM contents WHERE id = ?`, id)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		for start := time.Now(); time.Since(start) < turnTime; {
-			var last []byte
-			err := t.get(ctx, &last, `SELECT owner FROM rrsets WHERE content_id = ? ORDER BY owner LIMIT 1 OFFSET ?`, id, sweepRows)
-			if err = none(err, errLastRows); errors.Is(err, errLastRows) {
-				more = false
-				if _, err = t.exec(ctx, `DELETE FROM rrsets WHERE content_id = ?`, id); err == nil {
-					_, err = t.exec(ctx, `DELETE FROM contents WHERE id = ?`, id)
-				}
-				return err
-			}
-			if err != nil {
-				return err
-			}
-			more = true
-			if _, err := t.exec(ctx, `DELETE FROM rrsets WHERE content_id = ? AND owner <= ?`, id, last); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return more, err
+	}
+	return nil
 }
 
-var errLastRows = errors.New("these are the last rows")
+// sweepSome deletes some of the RRsets behind an owner (nil: all) and returns
+// the last owner that is gone; nil when there are no more.
+func sweepSome(ctx context.Context, t *tx, id int64, from []byte) (last []byte, err error) {
+	behind := `content_id = ? AND owner > ?`
+	if from == nil {
+		behind, from = `content_id = ? AND owner >= ?`, []byte{}
+	}
+	err = t.get(ctx, &last, `SELECT owner FROM rrsets WHERE `+behind+` ORDER BY owner LIMIT 1 OFFSET ?`, id, from, sweepRows)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = t.exec(ctx, `DELETE FROM rrsets WHERE `+behind, id, from)
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = t.exec(ctx, `DELETE FROM rrsets WHERE `+behind+` AND owner <= ?`, id, from, last)
+	return last, err
+}

@@ -81,13 +81,13 @@ func unpackSOA(b []byte, name zone.Name) (zone.RRset, error) {
 	return sets[0], nil
 }
 
-// Zone is the live zone of this name, else the one deleted last, whatever its
-// kind; fleet.ErrNoZone when there never was one.
+// Zone is the live zone of this name, whatever its kind, else the one deleted
+// last that was no copy on its way back; fleet.ErrNoZone when there never was one.
 func (s *Store) Zone(ctx context.Context, name zone.Name) (fleet.Zone, error) {
 	var z fleet.Zone
 	err := s.view(ctx, func(t *tx) error {
 		var r zoneRow
-		err := t.get(ctx, &r, selectZones+` WHERE z.name = ? ORDER BY CASE WHEN z.deleted_at IS NULL THEN 0 ELSE 1 END, z.deleted_at DESC, z.id DESC LIMIT 1`, []byte(name.Key()))
+		err := t.get(ctx, &r, selectZones+` WHERE z.name = ? AND (z.deleted_at IS NULL OR z.kind <> 'restored') ORDER BY CASE WHEN z.deleted_at IS NULL THEN 0 ELSE 1 END, z.deleted_at DESC, z.id DESC LIMIT 1`, []byte(name.Key()))
 		if err != nil {
 			return none(err, fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone))
 		}
@@ -180,7 +180,7 @@ func (s *Store) Names(ctx context.Context, prefix string, limit int) ([]zone.Nam
 }
 
 // LastSerial is the last serial that deleted zones of this name had, by RFC
-// 1982; nil when there is none.
+// 1982, copies on their way back not counted; nil when there is none.
 func (s *Store) LastSerial(ctx context.Context, name zone.Name) (*zone.Serial, error) {
 	var last *zone.Serial
 	err := s.view(ctx, func(t *tx) (err error) {
@@ -193,7 +193,7 @@ func (s *Store) LastSerial(ctx context.Context, name zone.Name) (*zone.Serial, e
 func (t *tx) lastSerial(ctx context.Context, name zone.Key) (*zone.Serial, error) {
 	var all []int64
 	err := t.all(ctx, &all, `SELECT e.serial FROM zones z JOIN editions e ON e.zone_id = z.id
-		WHERE z.name = ? AND z.deleted_at IS NOT NULL ORDER BY z.deleted_at, z.id`, []byte(name))
+		WHERE z.name = ? AND z.deleted_at IS NOT NULL AND z.kind <> 'restored' ORDER BY z.deleted_at, z.id`, []byte(name))
 	return latest(all), err
 }
 
