@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dnsctl/fleet"
 	"dnsctl/render"
 	"dnsctl/report"
 )
@@ -55,7 +56,7 @@ func (a *App) finish(ctx context.Context, cmd *cobra.Command, err error) report.
 	if errors.Is(err, syscall.EPIPE) { // whoever reads has seen enough
 		return report.ExitOK
 	}
-	code, hint := report.ExitOf(err)
+	code, hint := exitOf(err)
 	var usage *usageError
 	isUsage := errors.As(err, &usage)
 	if isUsage {
@@ -74,6 +75,16 @@ func (a *App) finish(ctx context.Context, cmd *cobra.Command, err error) report.
 		fmt.Fprintf(a.Out.Err, "\nUsage: %s\nSee %s --help.\n", cmd.UseLine(), cmd.CommandPath())
 	}
 	return code
+}
+
+// exitOf is report.ExitOf with the remedies of errors that have none of their
+// own.
+func exitOf(err error) (report.Exit, string) {
+	code, hint := report.ExitOf(err)
+	if hint == "" && errors.Is(err, fleet.ErrCorrupt) {
+		hint = "the database was damaged or changed by hand: restore a backup, or delete the zone and import it again"
+	}
+	return code, hint
 }
 
 // showError writes an error as people or, with -o json, programs read it.

@@ -182,7 +182,7 @@ func (a *App) importedOne(p *render.Progress, path string, r edit.Result, err er
 			lines[i] = path + ": " + line
 		}
 	}
-	_, hint := report.ExitOf(err)
+	_, hint := exitOf(err)
 	a.showProblem("failed:", render.Bad, strings.Join(lines, "\n"), hint, report.ExitFailed)
 	r.Action = "failed"
 	return imported{r, path, err}
