@@ -40,6 +40,9 @@ func TestHostileNamesLiveTheirWholeLife(t *testing.T) {
 	}
 	check()
 	r.named.Restart(t) // named reads the names back from its own database
+	for _, text := range names {
+		r.wait(t, text, func(s nameserver.ZoneState) bool { return s.Serial != nil })
+	}
 	check()
 	for _, text := range names {
 		name := zone.MustParseName(text)
