@@ -74,12 +74,8 @@ func markerContent(name zone.Name, txt string, serial zone.Serial) (*zone.Snapsh
 // Restored puts a quarantined copy into the store as a zone of kind restored,
 // so that mdns serves it to the server that gets it back.
 func (e *Editor) Restored(ctx context.Context, content *zone.Snapshot, pools []int64, m Meta) error {
-	last, err := e.Store.LastSerial(ctx, content.Apex())
-	if err != nil {
-		return err
-	}
-	_, err = e.Store.Commit(ctx, fleet.Commit{Actor: m.Actor, Command: m.Command, Comment: m.Comment,
-		Creates: []fleet.Create{{Name: content.Apex(), Kind: fleet.Restored, SerialStyle: zone.SerialIncrement, Pools: pools, Content: content, Signed: content.Signed(), After: last}}})
+	_, err := e.Store.Commit(ctx, fleet.Commit{Actor: m.Actor, Command: m.Command, Comment: m.Comment,
+		Creates: []fleet.Create{{Name: content.Apex(), Kind: fleet.Restored, SerialStyle: zone.SerialIncrement, Pools: pools, Content: content, Signed: content.Signed()}}})
 	return err
 }
 
