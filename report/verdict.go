@@ -68,6 +68,8 @@ func (it Item) verdict(m Mode) Exit {
 		return ExitDropped
 	case m == DryRun && it.Outcome == Planned:
 		return ExitDifferences
+	case it.Class == Misconfigured && it.Action == None: // nothing that could be done would help
+		return ExitPartial
 	}
 	return ExitOK
 }
