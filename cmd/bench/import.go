@@ -58,12 +58,22 @@ func measureImportSmall(ctx context.Context, b *bench, store string) {
 	for range b.repeat {
 		b.bed.inside(func(in *bed) {
 			h := b.house(ctx, in, store)
+			before := b.databaseCPU(store)
 			u := h.importSmall(ctx)
 			t.add("import/small", "s", "", u.wall)
+			t.add("import/small cpu", "s", "", u.cpu)
+			if store == "postgres" {
+				t.add("import/small cpu of PostgreSQL", "s", "", b.databaseCPU(store)-before)
+			}
 			t.add("import/small", "zones/s", "", float64(b.zones)/u.wall)
 			t.add("import/small", "records/s", "", float64(b.zones*smallSize)/u.wall)
+			before = b.databaseCPU(store)
 			u = h.importSmall(ctx)
 			t.add("import/small unchanged", "s", "", u.wall)
+			t.add("import/small unchanged cpu", "s", "", u.cpu)
+			if store == "postgres" {
+				t.add("import/small unchanged cpu of PostgreSQL", "s", "", b.databaseCPU(store)-before)
+			}
 		})
 	}
 	t.done()
