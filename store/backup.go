@@ -135,7 +135,7 @@ func copyTable(ctx context.Context, from, to *tx, table string) error {
 		return err
 	}
 	defer all.Close()
-	rows, err := all.QueryxContext(ctx)
+	rows, err := all.QueryxContext(ctx) //nolint:sqlclosecheck // closed below; the linter loses it in the closure
 	if err != nil {
 		return err
 	}

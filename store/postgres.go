@@ -102,7 +102,7 @@ func (*postgres) insert(ctx context.Context, t *tx, table string, columns []stri
 				continue
 			}
 			var err error
-			if in, err = t.PrepareContext(ctx, pq.CopyIn(table, columns...)); err != nil {
+			if in, err = t.PrepareContext(ctx, pq.CopyIn(table, columns...)); err != nil { //nolint:sqlclosecheck // closed below
 				return err
 			}
 			defer in.Close()

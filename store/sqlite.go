@@ -177,7 +177,7 @@ func (*lite) ids(ctx context.Context, t *tx, table string, n int) ([]int64, erro
 
 func (*lite) insert(ctx context.Context, t *tx, table string, columns []string, rows iter.Seq[[]any]) error {
 	n := max(1, sqliteParams/len(columns))
-	full, err := t.PreparexContext(ctx, insertSQL(table, columns, n))
+	full, err := t.PreparexContext(ctx, insertSQL(table, columns, n)) //nolint:sqlclosecheck // closed below
 	if err != nil {
 		return err
 	}
