@@ -362,6 +362,33 @@ func TestDeletedZoneComesBackUnderANewSerial(t *testing.T) {
 	}
 }
 
+func TestUndeletedZoneStartsPastEveryLaterZoneOfItsName(t *testing.T) {
+	e, s := editor(t)
+	del := func() {
+		t.Helper()
+		if _, err := e.Delete(t.Context(), []zone.Name{name("example.org")}, false, edit.Meta{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, serial := range []string{"hostmaster 7", "hostmaster 900"} {
+		if _, err := importText(t, e, strings.Replace(small, "hostmaster 7", serial, 1)); err != nil {
+			t.Fatal(err)
+		}
+		del()
+	}
+	res, err := e.Undelete(t.Context(), name("example.org"), edit.Meta{})
+	if err != nil || res.Serial != 901 {
+		t.Fatalf("got serial %d, %v; want 901", res.Serial, err)
+	}
+	del()
+	if res, err = e.Undelete(t.Context(), name("example.org"), edit.Meta{}); err != nil || res.Serial != 902 {
+		t.Fatalf("got serial %d, %v; want 902", res.Serial, err)
+	}
+	if got := content(t, s, "example.org").Serial(); got != 902 {
+		t.Errorf("stored serial %d", got)
+	}
+}
+
 func TestDatabaseZonesOfDnsctlItselfAreLeftAlone(t *testing.T) {
 	e, _ := editor(t)
 	if _, err := e.Create(t.Context(), edit.NewZone{Name: name("x.dnsctl.invalid"), Pools: []string{"eu"}}, edit.Meta{}); err == nil {

@@ -113,7 +113,15 @@ func (e *Editor) Undelete(ctx context.Context, name zone.Name, m Meta) (Result, 
 		before := z.Edition.Serial
 		res = Result{Zone: z.Name, Action: Undeleted, Before: &before, Serial: before, RRsets: z.Edition.RRsets, Records: z.Edition.Records}
 		if !z.Edition.Signed { // a signed zone cannot be re-serialled; its content is the same, so its serial may be
-			ed, err := soaEdit(z, before.Next(z.SerialStyle, e.Now()))
+			serial := before.Next(z.SerialStyle, e.Now())
+			last, err := e.Store.LastSerial(ctx, name)
+			if err != nil {
+				return err
+			}
+			if last != nil && !serial.Ahead(*last) { // a later zone of this name has come and gone
+				serial = last.Next(z.SerialStyle, e.Now())
+			}
+			ed, err := soaEdit(z, serial)
 			if err != nil {
 				return err
 			}
