@@ -141,7 +141,7 @@ func (s *Store) prepared(ctx context.Context, q string) (*sql.Stmt, error) {
 	if st := s.stmts[q]; st != nil {
 		return st, nil
 	}
-	st, err := s.read.PrepareContext(ctx, sqlx.Rebind(s.d.bind(), q))
+	st, err := s.read.PrepareContext(ctx, sqlx.Rebind(s.d.bind(), q)) //nolint:sqlclosecheck // closed with the store
 	if err != nil {
 		return nil, err
 	}

@@ -137,7 +137,6 @@ type daemon struct {
 	out  *sink
 	errs *sink
 	done chan struct{}
-	mu   sync.Mutex
 }
 
 // sink keeps what a process writes, for readers at the same time.
