@@ -152,6 +152,27 @@ func (s *Store) prepared(ctx context.Context, q string) (*sql.Stmt, error) {
 	return st, nil
 }
 
+// each calls scan for every row of a query that is kept prepared: one statement,
+// which sees one state of the database without a transaction.
+func (s *Store) each(ctx context.Context, scan func(*sqlx.Rows) error, q string, args ...any) error {
+	st, err := s.prepared(ctx, q) //nolint:sqlclosecheck // the store keeps it until it is closed
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	raw, err := st.QueryContext(ctx, args...)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	defer raw.Close()
+	rows := &sqlx.Rows{Rows: raw, Mapper: s.read.Mapper}
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return s.explain(ctx, err)
+		}
+	}
+	return s.explain(ctx, rows.Err())
+}
+
 // none turns sql.ErrNoRows into another error.
 func none(err, instead error) error {
 	if errors.Is(err, sql.ErrNoRows) {

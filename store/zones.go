@@ -26,6 +26,9 @@ const selectZones = `SELECT z.id, z.name, z.name_case, z.kind, z.serial_style, z
 	COALESCE((SELECT string_agg(m.pool_name, ',') FROM memberships m WHERE m.zone_id = z.id AND m.deleted_at IS NULL), '') AS pools
 	FROM zones z JOIN editions e ON e.zone_id = z.id`
 
+const selectZone = selectZones + ` WHERE z.name = ? AND (z.deleted_at IS NULL OR z.kind <> 'restored')
+	ORDER BY CASE WHEN z.deleted_at IS NULL THEN 0 ELSE 1 END, z.deleted_at DESC, z.id DESC LIMIT 1`
+
 type zoneRow struct {
 	ID          int64         `db:"id"`
 	Name        []byte        `db:"name"`
@@ -85,15 +88,16 @@ func unpackSOA(b []byte, name zone.Name) (zone.RRset, error) {
 // last that was no copy on its way back; fleet.ErrNoZone when there never was one.
 func (s *Store) Zone(ctx context.Context, name zone.Name) (fleet.Zone, error) {
 	var z fleet.Zone
-	err := s.view(ctx, func(t *tx) error {
+	err := fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone)
+	if qerr := s.each(ctx, func(rows *sqlx.Rows) error {
 		var r zoneRow
-		err := t.get(ctx, &r, selectZones+` WHERE z.name = ? AND (z.deleted_at IS NULL OR z.kind <> 'restored') ORDER BY CASE WHEN z.deleted_at IS NULL THEN 0 ELSE 1 END, z.deleted_at DESC, z.id DESC LIMIT 1`, []byte(name.Key()))
-		if err != nil {
-			return none(err, fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone))
+		if err = rows.StructScan(&r); err == nil {
+			z, err = r.zone()
 		}
-		z, err = r.zone()
-		return err
-	})
+		return nil
+	}, selectZone, []byte(name.Key())); qerr != nil {
+		return fleet.Zone{}, qerr
+	}
 	return z, err
 }
 
@@ -182,18 +186,22 @@ func (s *Store) Names(ctx context.Context, prefix string, limit int) ([]zone.Nam
 // LastSerial is the last serial that deleted zones of this name had, by RFC
 // 1982, copies on their way back not counted; nil when there is none.
 func (s *Store) LastSerial(ctx context.Context, name zone.Name) (*zone.Serial, error) {
-	var last *zone.Serial
-	err := s.view(ctx, func(t *tx) (err error) {
-		last, err = t.lastSerial(ctx, name.Key())
+	var all []int64
+	err := s.each(ctx, func(rows *sqlx.Rows) error {
+		var n int64
+		err := rows.Scan(&n)
+		all = append(all, n)
 		return err
-	})
-	return last, err
+	}, selectLastSerials, []byte(name.Key()))
+	return latest(all), err
 }
+
+const selectLastSerials = `SELECT e.serial FROM zones z JOIN editions e ON e.zone_id = z.id
+	WHERE z.name = ? AND z.deleted_at IS NOT NULL AND z.kind <> 'restored' ORDER BY z.deleted_at, z.id`
 
 func (t *tx) lastSerial(ctx context.Context, name zone.Key) (*zone.Serial, error) {
 	var all []int64
-	err := t.all(ctx, &all, `SELECT e.serial FROM zones z JOIN editions e ON e.zone_id = z.id
-		WHERE z.name = ? AND z.deleted_at IS NOT NULL AND z.kind <> 'restored' ORDER BY z.deleted_at, z.id`, []byte(name))
+	err := t.all(ctx, &all, selectLastSerials, []byte(name))
 	return latest(all), err
 }
 
