@@ -20,8 +20,10 @@ type Locks interface {
 }
 
 const (
-	lockTTL  = 30 * time.Second
 	lockWait = 10 * time.Second // the leader gives a server's lock up between batches
+	// The lock of a run that was killed is free again before the next one has
+	// waited in vain.
+	lockTTL = 9 * time.Second
 
 	releaseTime = 5 * time.Second
 )

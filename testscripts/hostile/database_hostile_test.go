@@ -304,3 +304,16 @@ func TestDamagedRowsFailTheirZoneOnly(t *testing.T) {
 		t.Errorf("zone list: %s", out)
 	}
 }
+
+// querySQL reads one row.
+func querySQL(t testing.TB, path, query string, dest ...any) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow(query).Scan(dest...); err != nil {
+		t.Fatal(err)
+	}
+}

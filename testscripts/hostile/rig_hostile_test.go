@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,7 +36,14 @@ func TestMain(m *testing.M) {
 // runner ends the servers that the tests shared.
 type runner struct{ m *testing.M }
 
-func (r runner) Run() int { return testbed.Main(r.m) }
+func (r runner) Run() int {
+	// The tests wait for others far more than they work.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	return testbed.Main(r.m)
+}
 
 // patience is how long a condition may take to become true.
 const patience = 30 * time.Second
