@@ -50,7 +50,9 @@ unit:
 	go test -race $(UNIT)
 
 .PHONY: test
-test: install check build ## everything: check, then the end-to-end tests with real servers
+test: install check build ## everything: check, the demo, the end-to-end tests with real servers
+	@mkdir -p .cache
+	scripts/demo > .cache/demo.log 2>&1 || { cat .cache/demo.log; exit 1; }
 	go test -race -timeout 30m $(END_TO_END)
 
 .PHONY: install
