@@ -72,6 +72,8 @@ func (n *told) of(server string) []string {
 	return out
 }
 
+const compareEvery = 10 * time.Minute
+
 // scene is a world with a keeper that has not begun.
 type scene struct {
 	*pretend.World
@@ -81,13 +83,15 @@ type scene struct {
 	stop   func() // ends the keeper and waits for it
 }
 
+func is(n zone.Name, want string) bool { return n.Equal(pretend.Name(want)) }
+
 func onScene(t *testing.T, f func(s *scene)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := pretend.New(t)
 		s := &scene{World: w, T: t, told: &told{w: w, deaf: map[string]bool{}}}
-		s.keeper = &keeper.Keeper{Store: w.Store, Fleet: w.Fleet, Applier: w.Applier, Notify: s.told, Poll: time.Second, CompareEvery: time.Hour,
+		s.keeper = &keeper.Keeper{Store: w.Store, Fleet: w.Fleet, Applier: w.Applier, Notify: s.told, Poll: time.Second, CompareEvery: compareEvery,
 			Meta: edit.Meta{Command: "mdns"}, Holder: "me", Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: keeper.NewMetrics(prometheus.NewRegistry())}
 		f(s)
 		if s.stop != nil {
@@ -112,7 +116,7 @@ func (s *scene) start() {
 // until waits for a condition for that long at most.
 func (s *scene) until(what string, within time.Duration, cond func() bool) {
 	s.T.Helper()
-	for deadline := time.Now().Add(within); !cond(); <-time.After(100 * time.Millisecond) {
+	for deadline := time.Now().Add(within); !cond(); <-time.After(500 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			tasks, _ := s.Store.Tasks(context.Background(), "")
 			s.T.Fatalf("not within %s: %s; tasks %+v", within, what, tasks)
@@ -223,10 +227,10 @@ func TestFailingTaskBacksOffAndIsKeptUntilProven(t *testing.T) {
 		s.start()
 		s.pass(5 * time.Second)
 		s.Create("a.example.")
-		s.pass(30 * time.Minute)
+		s.pass(9 * time.Minute)
 		mu.Lock()
-		if tries < 5 || tries > 15 {
-			s.T.Errorf("%d tries in half an hour", tries)
+		if tries < 5 || tries > 12 {
+			s.T.Errorf("%d tries in nine minutes", tries)
 		}
 		broken = false
 		mu.Unlock()
@@ -269,7 +273,7 @@ func TestNothingIsWrittenToABlockedServer(t *testing.T) {
 				serial := s.Change("a.example.")
 				s.Create("new.example.")
 				s.Delete("old.example.")
-				s.pass(10 * time.Minute)
+				s.pass(3 * time.Minute)
 				if got := ns.Writes(); len(got) != 0 || len(s.told.of("ns1")) != 0 {
 					s.T.Errorf("writes %q, told %q", got, s.told.of("ns1"))
 				}
@@ -291,16 +295,18 @@ func TestNotifyStopsWhenAServerIsBlockedMeanwhile(t *testing.T) {
 		s.Create("a.example.")
 		s.start()
 		s.until("it is there", time.Minute, func() bool { return ns.Serves("a.example.") != 0 && s.settled() })
+		s.pass(10 * time.Second)
 		s.told.set(func() { s.told.deaf["ns1"] = true }) // so that NOTIFY is tried again
-		ns.Remove(s.Row(ns).Marker.String())
-		s.pass(2 * time.Minute) // the marker is looked at once a minute
-		s.told.set(func() { s.told.log = nil })
 		s.Change("a.example.")
+		ns.Remove(s.Row(ns).Marker.String())
+		s.Create("new.example.") // whose task looks at the marker at once
+		s.until("the server is seen to be blocked", 3*time.Second, func() bool { return ns.Has("new.example.") })
+		s.told.set(func() { s.told.log = nil })
 		s.pass(2 * time.Minute)
 		if got := s.told.of("ns1"); len(got) != 0 {
 			s.T.Errorf("told %q", got)
 		}
-		if got := s.tasks(); len(got) != 1 {
+		if got := s.tasks(); !slices.ContainsFunc(got, func(k report.Task) bool { return is(k.Zone, "a.example.") }) {
 			s.T.Errorf("tasks %+v", got)
 		}
 	})
@@ -322,7 +328,7 @@ func TestDrainedServerIsLeftAlone(t *testing.T) {
 				s.told.set(func() { s.told.log = nil })
 				serial := s.Change("a.example.")
 				s.Create("b.example.")
-				s.pass(3 * time.Hour)
+				s.pass(2*compareEvery + time.Minute)
 				if got := ns.Writes(); len(got) != 0 || len(s.told.of("ns1")) != 0 || len(s.tasks()) != 0 {
 					s.T.Errorf("writes %q, told %q, tasks %+v", got, s.told.of("ns1"), s.tasks())
 				}
@@ -364,21 +370,21 @@ func TestForeignZoneGoesWhenTwoComparisonsHaveFoundIt(t *testing.T) {
 		ns := s.Server("ns1")
 		s.Create("a.example.")
 		ns.Put("f.example.", 1)
-		s.start() // compares at once, and an hour later
-		s.pass(55 * time.Minute)
+		s.start() // compares at once, and again after compareEvery
+		s.pass(compareEvery - time.Minute)
 		if !ns.Has("f.example.") {
 			s.T.Fatal("it went at first sight")
 		}
 		ns.Put("late.example.", 1)
-		s.until("it is gone", 10*time.Minute, func() bool { return !ns.Has("f.example.") })
+		s.until("it is gone", 2*time.Minute, func() bool { return !ns.Has("f.example.") })
 		if c, err := s.Store.Copies(s.T.Context(), "ns1", ""); err != nil || len(c) != 1 {
 			s.T.Errorf("copies %+v, %v", c, err)
 		}
-		s.pass(50 * time.Minute)
+		s.pass(compareEvery - 3*time.Minute)
 		if !ns.Has("late.example.") {
 			s.T.Error("one that the first comparison did not find went with the second")
 		}
-		s.until("it is gone as well", time.Hour, func() bool { return !ns.Has("late.example.") })
+		s.until("it is gone as well", compareEvery, func() bool { return !ns.Has("late.example.") })
 	})
 }
 
@@ -389,11 +395,11 @@ func TestNewLeaderDoesNotCountItsFirstComparisonAsTheSecond(t *testing.T) {
 		ns.Put("f.example.", 1)
 		for range 4 { // each begins with a comparison
 			s.start()
-			s.pass(10 * time.Minute)
+			s.pass(compareEvery / 5)
 			s.stop()
 		}
 		if !ns.Has("f.example.") {
-			s.T.Error("it went before the comparisons were an hour apart")
+			s.T.Error("it went before the comparisons were far enough apart")
 		}
 	})
 }
@@ -405,7 +411,7 @@ func TestPolicyWarnHoldsTheLeader(t *testing.T) {
 		s.Create("a.example.")
 		ns.Put("f.example.", 1)
 		s.start()
-		s.pass(5 * time.Hour)
+		s.pass(3*compareEvery + time.Minute)
 		if !ns.Has("f.example.") {
 			s.T.Error("it went")
 		}
@@ -531,16 +537,16 @@ func TestMarkerFollowsTheFeedOnceAMinuteAtMost(t *testing.T) {
 		s.until("it is there", time.Minute, func() bool { return ns.Serves("a.example.") != 0 })
 		marker := s.Row(ns).Marker.String()
 		first := ns.Serves(marker)
-		for range 60 {
+		for range 30 {
 			s.Change("a.example.")
 			s.pass(10 * time.Second)
 		}
-		if moved := ns.Serves(marker) - first; moved < 5 || moved > 12 {
-			s.T.Errorf("the marker moved %d times in ten minutes", moved)
+		if moved := ns.Serves(marker) - first; moved < 3 || moved > 7 {
+			s.T.Errorf("the marker moved %d times in five minutes", moved)
 		}
 		s.pass(3 * time.Minute)
 		rest := ns.Serves(marker)
-		s.pass(30 * time.Minute)
+		s.pass(5 * time.Minute)
 		if ns.Serves(marker) != rest {
 			s.T.Error("the marker is moved by its own entries")
 		}

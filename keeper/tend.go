@@ -36,7 +36,11 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 			}
 			looked = l.Now()
 		}
-		if l.blocked(m).code == "" {
+		waiting, err := l.measure(ctx, s)
+		if err != nil && ctx.Err() == nil {
+			l.Log.Warn("count tasks", "server", s.Name, "err", err)
+		}
+		if waiting > 0 && l.blocked(m).code == "" {
 			busy, err := l.tasks(ctx, m, s)
 			if err != nil && ctx.Err() == nil {
 				l.setBlocked(m, block{"unreachable", err.Error()})
@@ -58,9 +62,6 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 				l.Log.Warn("compare", "server", s.Name, "err", err)
 				compare = l.Now().Add(min(compareRetry, l.compareEvery(s)))
 			}
-		}
-		if err := l.measure(ctx, s); err != nil && ctx.Err() == nil {
-			l.Log.Warn("count tasks", "server", s.Name, "err", err)
 		}
 		wait := taskEvery
 		if l.blocked(m).code != "" {
@@ -163,11 +164,11 @@ func (l *leader) deferTask(ctx context.Context, t report.Task, reason string) er
 	return l.Store.DeferTask(ctx, t, reason, l.Now().Add(blockedRetry))
 }
 
-// measure sets how far the server is behind, as the tasks say.
-func (l *leader) measure(ctx context.Context, s fleet.Server) error {
+// measure counts the server's tasks and sets how far it is behind, as they say.
+func (l *leader) measure(ctx context.Context, s fleet.Server) (int, error) {
 	n, oldest, err := l.Store.TaskLag(ctx, s.Name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	lag := time.Duration(0)
 	if n > 0 {
@@ -175,7 +176,7 @@ func (l *leader) measure(ctx context.Context, s fleet.Server) error {
 	}
 	l.Metrics.tasks.WithLabelValues(s.Name).Set(float64(n))
 	l.Metrics.lag.WithLabelValues(s.Name).Set(lag.Seconds())
-	return nil
+	return n, nil
 }
 
 // work plans and applies the zones of some tasks.
