@@ -159,7 +159,7 @@ func (s *Store) each(ctx context.Context, scan func(*sqlx.Rows) error, q string,
 	if err != nil {
 		return s.explain(ctx, err)
 	}
-	raw, err := st.QueryContext(ctx, args...)
+	raw, err := st.QueryContext(ctx, args...) //nolint:rowserrcheck // asked of rows, which wraps it
 	if err != nil {
 		return s.explain(ctx, err)
 	}
