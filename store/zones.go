@@ -217,7 +217,7 @@ func latest(all []int64) *zone.Serial {
 }
 
 // selectServed selects what scanServed reads.
-const selectServed = `SELECT z.id, z.name, z.name_case, z.kind, e.id, e.version, e.serial, e.soa,
+const selectServed = `SELECT z.id, z.name, z.name_case, z.kind, e.id, e.version, e.serial, e.soa, e.octets,
 	COALESCE((SELECT string_agg(CAST(m.pool_id AS TEXT), ',') FROM memberships m WHERE m.zone_id = z.id AND m.deleted_at IS NULL), '')
 	FROM zones z JOIN editions e ON e.zone_id = z.id WHERE z.deleted_at IS NULL`
 
@@ -225,7 +225,7 @@ func scanServed(rows *sqlx.Rows) (fleet.Served, error) {
 	var v fleet.Served
 	var key, spelled, soa sql.RawBytes
 	var pools sql.RawBytes
-	err := rows.Scan(&v.ZoneID, &key, &spelled, &v.Kind, &v.Edition, &v.Version, &v.Serial, &soa, &pools)
+	err := rows.Scan(&v.ZoneID, &key, &spelled, &v.Kind, &v.Edition, &v.Version, &v.Serial, &soa, &v.Octets, &pools)
 	if err != nil {
 		return v, err
 	}

@@ -110,7 +110,7 @@ var contentTests = map[string]func(*testing.T, *env){
 			t.Fatalf("%d zones at %d of %d, %v", len(got), pos, head, err)
 		}
 		v := got[a.Name]
-		if v.ZoneID != a.ID || v.Edition != a.Edition.ID || v.Version != 1 || v.Serial != 5 || v.SOA != a.Edition.SOA || !slices.Equal(v.Pools, []int64{eu.ID, us.ID}) {
+		if v.ZoneID != a.ID || v.Edition != a.Edition.ID || v.Version != 1 || v.Serial != 5 || v.SOA != a.Edition.SOA || v.Octets != a.Edition.Octets || v.Octets == 0 || !slices.Equal(v.Pools, []int64{eu.ID, us.ID}) {
 			t.Errorf("served %+v", v)
 		}
 		if got[name("abc.dnsctl.invalid.")].Kind != fleet.Marker || len(got[b.Name].Pools) != 0 {
