@@ -94,18 +94,22 @@ func (s *Server) Put(name string, serial zone.Serial, change ...func(*nameserver
 	s.zones[Name(name).Key()] = z
 }
 
-// Swap gives a zone other content.
+// Swap gives a zone, if it is there, other content.
 func (s *Server) Swap(name string, content *zone.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.zones[Name(name).Key()].content = content
+	if z := s.zones[Name(name).Key()]; z != nil {
+		z.content = content
+	}
 }
 
-// Alter changes a zone's state.
+// Alter changes the state of a zone, if it is there.
 func (s *Server) Alter(name string, change func(*nameserver.ZoneState)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	change(&s.zones[Name(name).Key()].state)
+	if z := s.zones[Name(name).Key()]; z != nil {
+		change(&z.state)
+	}
 }
 
 // Remove takes a zone off as somebody else would.
