@@ -78,7 +78,7 @@ const (
 	taskEvery    = time.Second
 	taskLease    = 30 * time.Second // the server's lock guards the work; this only keeps a batch together
 	blockedRetry = 2 * time.Second
-	proveFor     = 15 * time.Second
+	proveFor     = 6 * time.Second // without any progress; less than a command waits for the server's lock
 )
 
 // Run competes for leadership and leads while it has it, until ctx ends.

@@ -388,6 +388,22 @@ func TestForeignZoneGoesWhenTwoComparisonsHaveFoundIt(t *testing.T) {
 	})
 }
 
+func TestTaskNeverDeletesAForeignZone(t *testing.T) {
+	onScene(t, func(s *scene) {
+		ns := s.Server("ns1")
+		s.Create("a.example.")
+		ns.Put("f.example.", 1)
+		if err := s.Store.PutTasks(s.T.Context(), []report.Task{{Server: "ns1", Zone: pretend.Name("f.example."), Want: report.Absent}}); err != nil {
+			s.T.Fatal(err)
+		}
+		s.start()
+		s.until("the tasks are done", time.Minute, s.settled)
+		if !ns.Has("f.example.") {
+			s.T.Error("it went")
+		}
+	})
+}
+
 func TestNewLeaderDoesNotCountItsFirstComparisonAsTheSecond(t *testing.T) {
 	onScene(t, func(s *scene) {
 		ns := s.Server("ns1")

@@ -114,7 +114,8 @@ func TestWithoutACopyNothingIsDeleted(t *testing.T) {
 		{"it cannot be copied", func(_ *pretend.World, ns *pretend.Server) { ns.Before = failing(nameserver.ErrNoCopy) }, false, false},
 		{"it cannot be copied, which is meant", func(_ *pretend.World, ns *pretend.Server) { ns.Before = failing(nameserver.ErrNoCopy) }, true, true},
 		{"copying fails otherwise, whatever is meant", func(_ *pretend.World, ns *pretend.Server) { ns.Before = failing(nameserver.ErrAnswer) }, true, false},
-		{"the copy came without content", func(_ *pretend.World, ns *pretend.Server) { ns.Swap("f.example.", nil) }, false, false},
+		{"it is not loaded", func(_ *pretend.World, ns *pretend.Server) { ns.Swap("f.example.", nil) }, false, false},
+		{"the copy came without content", func(_ *pretend.World, ns *pretend.Server) { ns.Hollow = true }, false, false},
 		{"the copy cannot be stored, whatever is meant", func(w *pretend.World, _ *pretend.Server) { w.Applier.Store = copyless{w.Store} }, true, false},
 	}
 	for _, tt := range tests {

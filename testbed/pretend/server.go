@@ -26,6 +26,8 @@ type Server struct {
 	Undead map[string]bool
 	// Hidden says whether a deleted zone is still listed by the control channel.
 	Hidden func(name zone.Name) bool
+	// Hollow makes copies come without content and without an error.
+	Hollow bool
 	// ListsPrimaries is the capability.
 	ListsPrimaries bool
 
@@ -304,6 +306,9 @@ func (d driver) Export(ctx context.Context, name zone.Name) (nameserver.Export, 
 	z, err := d.get(name)
 	if err != nil {
 		return nameserver.Export{}, err
+	}
+	if d.s.Hollow {
+		return nameserver.Export{Settings: string(z.state.Role)}, nil
 	}
 	if z.content == nil {
 		return nameserver.Export{}, nameserver.ErrNoCopy
