@@ -31,7 +31,7 @@ func runDBStatus(ctx context.Context, a *App) error {
 	if err != nil {
 		return err
 	}
-	if err := statusColumns.One(a.Out, st); err != nil {
+	if err := unread(statusColumns.One(a.Out, st)); err != nil {
 		return err
 	}
 	return schemaError(st)

@@ -77,6 +77,15 @@ func (a *App) finish(ctx context.Context, cmd *cobra.Command, err error) report.
 	return code
 }
 
+// unread makes nothing of the error that nobody reads the output any more, where
+// the run's result has an exit code that stands all the same.
+func unread(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
 // exitOf is report.ExitOf with the remedies of errors that have none of their
 // own.
 func exitOf(err error) (report.Exit, string) {

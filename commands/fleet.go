@@ -126,7 +126,7 @@ func (a *App) showReport(rep report.Report, all bool, err error) error {
 	if !all {
 		rep = withoutOK(rep)
 	}
-	if e := a.Out.Report(rep); e != nil {
+	if e := unread(a.Out.Report(rep)); e != nil {
 		return e
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -42,9 +43,9 @@ program know it.`,
 }
 
 func runTSIGCreate(ctx context.Context, a *App, o tsigCreateOptions) error {
-	name, err := zone.ParseName(o.name)
+	name, err := parseKeyName(o.name)
 	if err != nil {
-		return usagef("", "key %v", err)
+		return err
 	}
 	alg, err := parseAlgorithm(o.algorithm)
 	if err != nil {
@@ -66,4 +67,20 @@ func runTSIGCreate(ctx context.Context, a *App, o tsigCreateOptions) error {
 	}
 	k.Scope, k.ScopeName = scope, scopeName
 	return a.createKey(ctx, k, a.byWith(o.comment))
+}
+
+// keyName is what means the same, without any escape, in the configuration of
+// every kind of nameserver and in a shell.
+var keyName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// parseKeyName reads the name of a new key.
+func parseKeyName(text string) (zone.Name, error) {
+	n, err := zone.ParseName(text)
+	if err != nil {
+		return "", usagef("", "key %v", err)
+	}
+	if n == zone.Root || !keyName.MatchString(n.String()) {
+		return "", usagef("use letters, digits, hyphens, underscores and dots, which every nameserver's configuration takes as they are", "key name %q", text)
+	}
+	return n, nil
 }

@@ -88,11 +88,7 @@ var numbered = regexp.MustCompile(`^(.*)-(\d{1,4})$`)
 // nextKeyName is the name given, or the old one with the next free number.
 func (a *App) nextKeyName(ctx context.Context, old fleet.Key, given string) (zone.Name, error) {
 	if given != "" {
-		n, err := zone.ParseName(given)
-		if err != nil {
-			return "", usagef("", "--new-name: %v", err)
-		}
-		return n, nil
+		return parseKeyName(given)
 	}
 	keys, err := a.store.Keys(ctx)
 	if err != nil {

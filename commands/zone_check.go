@@ -67,7 +67,7 @@ func runZoneCheck(ctx context.Context, a *App, o zoneImportOptions) error {
 			list.Columns = append(list.Columns, c)
 		}
 	}
-	if err := list.Write(a.Out, render.Rows(results)); err != nil {
+	if err := unread(list.Write(a.Out, render.Rows(results))); err != nil {
 		return err
 	}
 	return end(partly(failed, len(results)))

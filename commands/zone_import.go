@@ -144,7 +144,7 @@ func runZoneImport(ctx context.Context, a *App, o zoneImportOptions) error {
 	slices.SortStableFunc(results, func(a, b imported) int {
 		return cmp.Or(strings.Compare(string(a.Zone.Key()), string(b.Zone.Key())), strings.Compare(a.file, b.file))
 	})
-	if e := importColumns.Write(a.Out, render.Rows(results)); e != nil && err == nil {
+	if e := unread(importColumns.Write(a.Out, render.Rows(results))); e != nil && err == nil {
 		err = e
 	}
 	if err != nil {

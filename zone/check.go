@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Severity of a fault.
@@ -38,6 +39,7 @@ const (
 	FaultDSAtApex      = "ds-at-apex"
 	FaultDSAlone       = "ds-without-ns"
 	FaultBigSet        = "large-rrset"
+	FaultWildcardNS    = "wildcard-ns"
 )
 
 // Fault is something wrong with one RRset, or with a zone.
@@ -306,6 +308,10 @@ func (c *checker) set(set RRset, apex bool, covered Type) {
 			c.err(FaultSOAPlace, set, "", "an SOA is only at the zone's apex")
 		case set.Data.Len() > 1:
 			c.err(FaultSOACount, set, "", "%d SOA records; there must be one", set.Data.Len())
+		}
+	case TypeNS:
+		if strings.HasPrefix(string(set.Owner), "\x01*") {
+			c.warn(FaultWildcardNS, set, "BIND does not load a zone that has any", "nameservers of a wildcard have no defined meaning (RFC 4592 section 4.2)")
 		}
 	case TypeCNAME, TypeDNAME:
 		if n := set.Data.Len(); n > 1 {

@@ -55,6 +55,7 @@ var checks = map[string]struct{ text, want string }{
 	"NS by a wildcard":           {"d NS x.w\n*.w A 192.0.2.1\n", ""},
 	"NS by a wildcard CNAME":     {"d NS x.w\n*.w CNAME ns\n", "error target-is-cname d.example. 2"},
 	"wildcard stopped by a name": {"d NS x.y.w\n*.w A 192.0.2.1\ny.w TXT x\n", "error target-without-address d.example. 2"},
+	"NS of a wildcard":           {"*.w NS ns.test.\n", "warning wildcard-ns *.w.example. 2"},
 	"NS elsewhere":               {"d NS ns.test.\n", ""},
 	"NS below a delegation":      {"d NS ns\nx.d NS none\n", "warning occluded x.d.example. 2"},
 	"MX and SRV targets":         {"m MX 10 c\nc CNAME ns\nm MX 20 none\ns SRV 1 1 1 c\ns SRV 1 1 1 none\n", "warning target-is-cname m.example. 15\nwarning target-is-cname s.example. 33\nwarning target-without-address m.example. 15\nwarning target-without-address s.example. 33"},

@@ -35,6 +35,9 @@ func (d *driver) check(ctx context.Context, z nameserver.ZoneConfig) error {
 	if !z.Name.Valid() {
 		return fmt.Errorf("%w: not a domain name", nameserver.ErrBadName)
 	}
+	if strings.HasPrefix(string(z.Name), "\x01*") {
+		return fmt.Errorf("%w: BIND loads no zone whose name is a wildcard", nameserver.ErrBadName)
+	}
 	if text := strings.TrimSuffix(z.Name.String(), "."); len(text) > maxNameText {
 		return fmt.Errorf("%w: its database of added zones takes names of up to %d octets as text with escapes, this one has %d",
 			nameserver.ErrBadName, maxNameText, len(text))
