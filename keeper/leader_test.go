@@ -241,6 +241,22 @@ func TestFailingTaskBacksOffAndIsKeptUntilProven(t *testing.T) {
 	})
 }
 
+func TestTaskWhoseStepWasDroppedIsLookedAtAgain(t *testing.T) {
+	onScene(t, func(s *scene) {
+		ns := s.Server("ns1")
+		s.start()
+		s.pass(5 * time.Second)
+		ns.Before = func(op string, name zone.Name) error {
+			if op == "add" && !ns.Has("a.example.") { // somebody is faster, with a zone of their own
+				ns.Put("a.example.", 4000)
+			}
+			return nil
+		}
+		s.Create("a.example.")
+		s.until("it is ours", time.Minute, func() bool { return ns.Serves("a.example.") == 1 && s.settled() })
+	})
+}
+
 func TestNothingIsWrittenToABlockedServer(t *testing.T) {
 	for name, block := range map[string]func(s *scene, ns *pretend.Server) (lift func()){
 		"marker unreadable": func(_ *scene, ns *pretend.Server) func() {

@@ -117,9 +117,9 @@ func TestStoreThatFailsForAMomentLosesNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l leases
 		err := apply.WithLock(t.Context(), &l, "ns1", "me", func(ctx context.Context) error {
-			<-time.After(12 * time.Second)
+			<-time.After(12200 * time.Millisecond)
 			l.set(func() { l.renewErr = errors.New("busy") })
-			<-time.After(6 * time.Second)
+			<-time.After(2500 * time.Millisecond)
 			l.set(func() { l.renewErr = nil })
 			<-time.After(time.Minute)
 			return ctx.Err()
