@@ -36,7 +36,23 @@ func (s *Store) Commit(ctx context.Context, c fleet.Commit) ([]fleet.Committed, 
 	if err != nil {
 		return nil, err
 	}
+	s.created(ctx, len(c.Creates))
 	return out, nil
+}
+
+// analyzeFirst is how many zones a process creates before it has the statistics
+// brought up to date; then it does whenever that number has doubled.
+const analyzeFirst = 100
+
+// created counts new zones. Plans are no worse than they were when it fails.
+func (s *Store) created(ctx context.Context, zones int) {
+	n, at := s.zonesMade.Add(int64(zones)), s.analyzeAt.Load()
+	if zones == 0 || n < at || !s.analyzeAt.CompareAndSwap(at, 2*n) {
+		return
+	}
+	if err := s.d.analyze(ctx, s); err != nil && ctx.Err() == nil {
+		s.log.Warn("statistics of the store cannot be brought up to date", "err", err)
+	}
 }
 
 // commit is a commit under way, inside its transaction.

@@ -31,6 +31,8 @@ type dialect interface {
 	// watch calls changed after each commit by anybody and when it cannot know
 	// whether there was one; it returns when ctx is done.
 	watch(ctx context.Context, s *Store, changed func())
+	// analyze brings the statistics about zones up to date that plans rest on.
+	analyze(ctx context.Context, s *Store) error
 	// explain turns a driver's error into one with place and remedy.
 	explain(err error, place string) error
 	// size is the database's size in octets.

@@ -183,6 +183,13 @@ func (d *postgres) watch(ctx context.Context, s *Store, changed func()) {
 	}
 }
 
+// analyze does at once what PostgreSQL does by itself within a minute or so. Until
+// then it looks for one zone among all memberships.
+func (*postgres) analyze(ctx context.Context, s *Store) error {
+	_, err := s.write.ExecContext(ctx, `ANALYZE (SKIP_LOCKED) zones, editions, memberships`)
+	return err
+}
+
 func (*postgres) size(ctx context.Context, t *tx) (int64, error) {
 	var n int64
 	err := t.get(ctx, &n, `SELECT pg_database_size(current_database())`)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -46,6 +47,8 @@ type Store struct {
 
 	stmtMu sync.Mutex // guards stmts
 	stmts  map[string]*sql.Stmt
+
+	zonesMade, analyzeAt atomic.Int64 // see created
 }
 
 // Open opens the store that a URL names: sqlite:PATH or postgres://... . On
@@ -68,6 +71,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	s.place = loc.place
 	s.wake = newWaker(s)
+	s.analyzeAt.Store(analyzeFirst)
 	if loc.path != "" {
 		err = s.openSQLite(ctx, loc.path, o)
 	} else {

@@ -83,24 +83,20 @@ func (s *Store) Wanted(ctx context.Context, server int64, yield func(fleet.Wante
 // when it should not have it.
 func (s *Store) WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error) {
 	var out fleet.Wanted
-	err := s.view(ctx, func(t *tx) error {
-		out = fleet.Wanted{}
-		w := wantedMerger{yield: func(v fleet.Wanted) error {
-			out = v
-			return nil
-		}}
-		if err := t.each(ctx, w.scan, selectWanted+` AND z.name = ? ORDER BY m.pool_id`, server, []byte(name.Key())); err != nil {
-			return err
-		}
-		if err := w.flush(); err != nil {
-			return err
-		}
-		if out.ZoneID == 0 {
-			return fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone)
-		}
+	w := wantedMerger{yield: func(v fleet.Wanted) error {
+		out = v
 		return nil
-	})
-	return out, err
+	}}
+	if err := s.each(ctx, w.scan, selectWanted+` AND z.name = ? ORDER BY m.pool_id`, server, []byte(name.Key())); err != nil {
+		return fleet.Wanted{}, err
+	}
+	if err := w.flush(); err != nil {
+		return fleet.Wanted{}, err
+	}
+	if out.ZoneID == 0 {
+		return fleet.Wanted{}, fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone)
+	}
+	return out, nil
 }
 
 // selectTombstones yields the zones that a server once should have had: those
