@@ -47,7 +47,7 @@ $(GOLANGCI):
 
 .PHONY: unit
 unit:
-	go test -race $(UNIT)
+	go test -race -timeout 20m $(UNIT)
 
 .PHONY: test
 test: install check build ## everything: check, the demo, the end-to-end tests with real servers
