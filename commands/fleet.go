@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 
 	"dnsctl/bootstrap"
@@ -66,9 +67,11 @@ func (a *App) workshop(ctx context.Context) (*workshop, error) {
 }
 
 // holder names this process in locks.
+// Containers may share host names and process ids, so a random part tells them
+// apart.
 func (a *App) holder() string {
 	act := a.actor()
-	return fmt.Sprintf("%s@%s pid %d (%s)", act.User, act.Host, os.Getpid(), a.command)
+	return fmt.Sprintf("%s@%s pid %d-%08x (%s)", act.User, act.Host, os.Getpid(), rand.Uint32(), a.command)
 }
 
 // servers is the nameservers named, or all of them.

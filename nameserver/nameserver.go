@@ -119,7 +119,7 @@ type ZoneConfig struct {
 	Name        zone.Name
 	Incarnation string // keeps files of a zone's earlier life apart
 	Primaries   []PrimaryRef
-	KeyOnly     bool // only holders of its primaries' keys may query it (markers), where they have keys
+	Limited     bool // only its primaries' keys and addresses may query it (markers)
 }
 
 // Export is a copy of a zone.

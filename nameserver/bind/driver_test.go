@@ -3,6 +3,7 @@ package bind
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -175,7 +176,7 @@ func TestQueriesCanBeLimitedToTheKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, []string{"a.test."}, testbed.NamedOptions{})
 	z := r.config("a.test.", "1")
-	z.KeyOnly = true
+	z.Limited = true
 	if err := r.Add(t.Context(), z); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func TestQueriesCanBeLimitedToTheKey(t *testing.T) {
 	for signed, want := range map[bool]int{true: dns.RcodeSuccess, false: dns.RcodeRefused} {
 		q := new(dns.Msg)
 		q.SetQuestion("a.test.", dns.TypeSOA)
-		c := new(dns.Client)
+		c := &dns.Client{Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}} // not a primary's address
 		if signed {
 			q.SetTsig("pool.", dns.HmacSHA256, 300, time.Now().Unix())
 			c.TsigSecret = map[string]string{"pool.": r.secret}

@@ -241,10 +241,14 @@ func secondaryText(z nameserver.ZoneConfig, file, format string) string {
 		}
 		b.WriteString("}; ")
 	}
-	if z.KeyOnly && len(keys) > 0 {
+	if z.Limited && len(keys) > 0 {
 		b.WriteString("allow-query { ")
 		for _, k := range keys {
 			fmt.Fprintf(&b, "key %s; ", nameText(k))
+		}
+		// A rotated key is not the one that stands here: mdns asks all the same.
+		for _, p := range z.Primaries {
+			fmt.Fprintf(&b, "%s; ", p.Addr.Addr().Unmap())
 		}
 		b.WriteString("}; ")
 	}

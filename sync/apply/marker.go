@@ -50,7 +50,7 @@ func (a *Applier) Place(ctx context.Context, s *inventory.Session, o Options) er
 			return fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
 		}
 		c := s.ZoneConfig(w)
-		c.KeyOnly = true
+		c.Limited = true
 		if err := s.Driver.Add(ctx, c); err != nil && !errors.Is(err, nameserver.ErrExists) {
 			return fmt.Errorf("add the marker: %w", err)
 		}
