@@ -71,6 +71,7 @@ type Served struct {
 	SOA     zone.RRset
 	Octets  int // of the content in wire form; 0 when not known
 	Pools   []int64
+	Damage  error // wraps ErrCorrupt: the row is malformed, and all but ZoneID may be missing
 }
 
 // Wanted is a zone that a nameserver should have: the union over the pools that

@@ -268,6 +268,10 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	}
 	var held []heldBack
 	for _, z := range served {
+		if z.Damage != nil { // there is nothing to tell of it
+			l.Log.Error("zone cannot be read", "zone", z.Name.String(), "err", z.Damage)
+			continue
+		}
 		held = l.changed(z, content[z.ZoneID], held)
 	}
 	if err := l.standIn(ctx, held); err != nil {

@@ -39,7 +39,10 @@ func (f *follower) load(ctx context.Context, forked bool) error {
 		e, err := makeEntry(z)
 		if err != nil {
 			bad++
-			f.log.Error("zone cannot be served", "zone", z.Name.String(), "err", err)
+			f.log.Error("zone cannot be read", "zone", z.Name.String(), "err", err)
+			if old := f.index.of(z.Name, z.ZoneID); old != nil { // served on as it was
+				fresh.put(old)
+			}
 			return nil
 		}
 		fresh.put(e)
@@ -191,12 +194,12 @@ func (f *follower) apply(ctx context.Context, entries []fleet.FeedEntry) error {
 			return fmt.Errorf("read changed zones: %w", err)
 		}
 		for _, z := range served {
+			delete(gone, z.ZoneID)
 			e, err := makeEntry(z)
-			if err != nil {
-				f.log.Error("zone cannot be served", "zone", z.Name.String(), "err", err)
+			if err != nil { // it is served on as it was
+				f.log.Error("zone cannot be read", "zone", z.Name.String(), "err", err)
 				continue
 			}
-			delete(gone, z.ZoneID)
 			zones = append(zones, e)
 		}
 	}

@@ -114,8 +114,11 @@ func lowerName(dst []byte, n zone.Name) []byte {
 }
 
 // makeEntry turns the store's view of a zone into an entry. The error is about
-// an SOA that cannot be read.
+// a row or an SOA that cannot be read.
 func makeEntry(z fleet.Served) (*entry, error) {
+	if z.Damage != nil {
+		return nil, z.Damage
+	}
 	apex := z.SOA.Owner
 	if !apex.Equal(z.Name) {
 		apex = z.Name
@@ -137,6 +140,18 @@ func (e *entry) setSOA(apex zone.Name, set zone.RRset) error {
 	e.data, e.apexLen = string(apex)+string(set.Data), uint8(len(apex))
 	e.ttl, e.serial, e.floor = set.TTL, soa.Serial, soa.Serial
 	return nil
+}
+
+// of is a copy of the entry of that zone; nil when it has none under the name.
+func (x *index) of(name zone.Name, zoneID int64) *entry {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	old := x.byName[name.Lower()]
+	if old == nil || old.zoneID != zoneID {
+		return nil
+	}
+	e := *old
+	return &e
 }
 
 // put adds or replaces a zone; the caller holds mu. Of content older than what

@@ -252,7 +252,10 @@ func TestDamagedRowsAreNamedAndNeverPanic(t *testing.T) {
 					t.Fatal(err)
 				}
 				spoil(t, raw, c.q)
-				_, index := s.Index(t.Context(), func(fleet.Served) error { return nil })
+				var index error // of the row, which is not that of the whole
+				if _, err := s.Index(t.Context(), func(v fleet.Served) error { index = v.Damage; return nil }); err != nil {
+					t.Errorf("index: %v", err)
+				}
 				_, wanted := s.Wanted(t.Context(), v.ID, func(fleet.Wanted) error { return nil })
 				for what, err := range map[string]error{
 					"zones":  s.Zones(t.Context(), fleet.ZoneFilter{}, func(fleet.Zone) error { return nil }),

@@ -221,6 +221,8 @@ const selectServed = `SELECT z.id, z.name, z.name_case, z.kind, e.id, e.version,
 	COALESCE((SELECT string_agg(CAST(m.pool_id AS TEXT), ',') FROM memberships m WHERE m.zone_id = z.id AND m.deleted_at IS NULL), '')
 	FROM zones z JOIN editions e ON e.zone_id = z.id WHERE z.deleted_at IS NULL`
 
+// scanServed reads a row. One that is malformed is no error, but says so: the
+// other zones are served all the same.
 func scanServed(rows *sqlx.Rows) (fleet.Served, error) {
 	var v fleet.Served
 	var key, spelled, soa sql.RawBytes
@@ -230,13 +232,14 @@ func scanServed(rows *sqlx.Rows) (fleet.Served, error) {
 		return v, err
 	}
 	if v.Name, err = nameOf(key, spelled); err != nil {
-		return v, fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
+		v.Damage = fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
+		return v, nil
 	}
-	if v.SOA, err = unpackSOA(soa, v.Name); err != nil {
-		return v, err
+	if v.SOA, v.Damage = unpackSOA(soa, v.Name); v.Damage != nil {
+		return v, nil
 	}
 	if v.Pools, err = idList(pools); err != nil {
-		return v, fmt.Errorf("%w: pools of zone %q: %w", fleet.ErrCorrupt, v.Name, err)
+		v.Damage = fmt.Errorf("%w: pools of zone %q: %w", fleet.ErrCorrupt, v.Name, err)
 	}
 	return v, nil
 }
@@ -263,7 +266,7 @@ func idList(text []byte) ([]int64, error) {
 	return out, nil
 }
 
-// Index yields every live zone of every kind, in any order, and returns the feed
+// Index yields every live zone of every kind, those with damage too, in any order, and returns the feed
 // position that this is the state of, all from one state of the database.
 func (s *Store) Index(ctx context.Context, yield func(fleet.Served) error) (pos int64, err error) {
 	err = s.view(ctx, func(t *tx) error {

@@ -305,6 +305,45 @@ func TestDamagedRowsFailTheirZoneOnly(t *testing.T) {
 	}
 }
 
+// TestADamagedZoneDoesNotKeepMDNSFromServingTheOthers spoils what mdns reads of
+// every zone when it starts.
+func TestADamagedZoneDoesNotKeepMDNSFromServingTheOthers(t *testing.T) {
+	t.Parallel()
+	addr := testbed.FreeAddr(t)
+	r := newRig(t, "", addr)
+	for _, z := range []string{"good.example", "bad.example"} {
+		r.ok("zone", "create", z)
+	}
+	m := r.serve(addr)
+	key := r.key()
+	served := func(name string) bool { return strings.Contains(r.dig(addr, "-k", key, name, "NS"), "ANSWER: 1") }
+	if !served("good.example") || !served("bad.example") {
+		t.Fatal("the zones are not served")
+	}
+	path := filepath.Join(r.dir, "dnsctl.db")
+	execSQL(t, "sqlite", path, `UPDATE editions SET soa = x'00' WHERE zone_id = (SELECT id FROM zones WHERE instr(name, CAST('bad' AS BLOB)) > 0)`)
+	// A feed that has lost entries makes it load everything again.
+	execSQL(t, "sqlite", path, `DELETE FROM feed WHERE pos > 1`)
+	r.ok("record", "set", "good.example", "www", "A", "192.0.2.1")
+	testbed.Eventually(t, patience, func() bool {
+		return strings.Contains(r.dig(addr, "-k", key, "+short", "www.good.example"), "192.0.2.1")
+	})
+	if !served("bad.example") {
+		t.Errorf("the last good version was given up: %s", m.errs)
+	}
+	m.kill()
+	m = r.serve(addr)
+	if !served("good.example") {
+		t.Error("the other zone is not served after a restart")
+	}
+	if !strings.Contains(m.errs.String(), `msg="zone cannot be read" zone=bad.example.`) {
+		t.Errorf("the log does not name it: %s", m.errs)
+	}
+	for _, args := range [][]string{{"zone", "list"}, {"zone", "show", "bad.example"}, {"zone", "export", "bad.example"}} {
+		r.want(1, []string{`^dnsctl: error: .*bad\.example`, `^dnsctl: hint: .*restore a backup`}, args...)
+	}
+}
+
 // querySQL reads one row.
 func querySQL(t testing.TB, path, query string, dest ...any) {
 	t.Helper()
