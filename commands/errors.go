@@ -69,6 +69,9 @@ func (a *App) finish(ctx context.Context, cmd *cobra.Command, err error) report.
 		code, text, hint = report.ExitInterrupted, "interrupted", "it is safe to run the command again"
 	case errors.As(cause, &timeout) && errors.Is(err, context.DeadlineExceeded):
 		text = fmt.Sprintf("not done within --timeout %s: %s", timeout.after, text)
+		if hint == "" {
+			hint = "it is safe to run the command again, with more time if it needs that"
+		}
 	}
 	a.showError(text, hint, code)
 	if isUsage && !a.wantsJSON() {

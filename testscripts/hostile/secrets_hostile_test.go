@@ -135,3 +135,27 @@ func TestSecretsAreNowhereButWhereTheyBelong(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestConfigurationsAreNotWrittenThroughLinks has somebody prepare the folder.
+func TestConfigurationsAreNotWrittenThroughLinks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "", "127.0.0.1:1")
+	r.ok("server", "add", "ns1", "--new", "--type", "bind", "--address", "127.0.0.1:1", "--control", "rndc://127.0.0.1:1", "--stats", "http://127.0.0.1:1")
+	if err := os.Mkdir(filepath.Join(r.dir, "conf"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := filepath.Join(r.dir, "elsewhere")
+	if err := os.Symlink(elsewhere, filepath.Join(r.dir, "conf", "keys.conf")); err != nil {
+		t.Fatal(err)
+	}
+	r.want(1, []string{`^dnsctl: error: .*keys\.conf: too many levels of symbolic links`}, "bootstrap", "ns1", "--out", "conf")
+	if _, err := os.Stat(elsewhere); err == nil {
+		t.Error("keys were written through a link")
+	}
+	// Nor is anything replaced that a nameserver may run on.
+	if err := os.Remove(filepath.Join(r.dir, "conf", "keys.conf")); err != nil {
+		t.Fatal(err)
+	}
+	r.write("conf/keys.conf", "mine")
+	r.want(1, []string{`^dnsctl: error: .*keys\.conf is there with other content$`, `^dnsctl: hint: `}, "bootstrap", "ns1", "--out", "conf")
+}
