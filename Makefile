@@ -80,3 +80,8 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 .PHONY: clean
 clean: ## removes what was built and fetched into this folder
 	rm -rf dnsctl .cache .demo-*
+
+BENCH ?=
+.PHONY: bench
+bench: ## what docs/benchmarks.md shows, measured here; BENCH='-quick -run axfr' for less
+	go run ./cmd/bench $(BENCH)

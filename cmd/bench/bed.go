@@ -99,8 +99,10 @@ func (b *bed) Cleanup(f func()) {
 // Failed says whether Fatalf was called.
 func (b *bed) Failed() bool { return *b.failed }
 
-// Logf writes a line.
-func (b *bed) Logf(format string, args ...any) { fmt.Fprintf(b.log, "bench: "+format+"\n", args...) }
+// Logf writes a line; of a server's log, its end.
+func (b *bed) Logf(format string, args ...any) {
+	fmt.Fprintf(b.log, "bench: %s\n", last(fmt.Sprintf(format, args...)))
+}
 
 // Fatalf ends the run.
 func (b *bed) Fatalf(format string, args ...any) {

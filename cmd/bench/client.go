@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -254,7 +255,7 @@ func (w *soaWatch) serial() (serial zone.Serial, ok bool, err error) {
 }
 
 // until asks every millisecond until the serial is want.
-func (w *soaWatch) until(want zone.Serial, patience time.Duration) (time.Time, error) {
+func (w *soaWatch) until(ctx context.Context, want zone.Serial, patience time.Duration) (time.Time, error) {
 	end := time.Now().Add(patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -264,6 +265,8 @@ func (w *soaWatch) until(want zone.Serial, patience time.Duration) (time.Time, e
 		switch {
 		case err != nil:
 			return now, err
+		case ctx.Err() != nil:
+			return now, ctx.Err()
 		case ok && !have.Behind(want):
 			return now, nil
 		case now.After(end):

@@ -79,7 +79,7 @@ func (b *bench) latency(ctx context.Context, h *house, name, goal string, addrs 
 			var failed error
 			for at, w := range watches {
 				wg.Go(func() {
-					seen, err := w.until(res.Serial, 30*time.Second)
+					seen, err := w.until(ctx, res.Serial, 30*time.Second)
 					mu.Lock()
 					defer mu.Unlock()
 					if err != nil {

@@ -70,7 +70,7 @@ type usage struct {
 	out       string
 }
 
-// exec runs a command to its end. It is killed should this process die.
+// execute runs a command to its end. It is killed should this process die.
 func execute(ctx context.Context, env []string, name string, args ...string) (usage, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer

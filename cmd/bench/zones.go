@@ -32,11 +32,10 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-// writeBig writes a zone of exactly n records: one in a hundred of its 3 first
-// aside, 50% A, 15% AAAA, 15% CNAME, 10% MX, 10% TXT, each with an owner of its
+// writeBig writes a zone of exactly n records: an SOA, an NS and its address,
+// then 50% A, 15% AAAA, 15% CNAME, 10% MX, 10% TXT, each with an owner of its
 // own, in the order in which a database would number them, which is not the
-// canonical one. Of every n/changed-th record the content is another when
-// changed is not 0; nothing else depends on it.
+// canonical one. Every n/changed-th record has other data when changed is not 0.
 func writeBig(w io.Writer, n, changed int) error {
 	_, err := fmt.Fprintf(w, "$ORIGIN %s.\n$TTL 3600\n@ SOA ns1 hostmaster %d 7200 900 1209600 300\n@ NS ns1\nns1 A 192.0.2.53\n", bigZone, bigSerial)
 	step := 0
