@@ -172,7 +172,7 @@ func (l *leader) reload(ctx context.Context) error {
 			continue
 		}
 		mctx, cancel := context.WithCancel(ctx)
-		m := &member{server: s, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1), blocked: block{"starting", "not looked at yet"}}
+		m := &member{server: s, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1), blocked: block{code: "starting", reason: "not looked at yet"}}
 		l.servers[s.ID] = m
 		go func() {
 			defer close(m.done)
@@ -189,7 +189,7 @@ func (l *leader) reload(ctx context.Context) error {
 func (l *leader) tell() {
 	var to []fleet.Server
 	for _, m := range l.servers {
-		if m.blocked.code == "" {
+		if m.blocked.told() {
 			to = append(to, m.server)
 		}
 	}
@@ -326,7 +326,7 @@ func (l *leader) changed(z fleet.Served, pos int64, held []heldBack) []heldBack 
 		if blockedBy(m.server) != "" {
 			continue // what it misses, it catches up with before it is back in service
 		}
-		if m.blocked.code != "" {
+		if !m.blocked.told() {
 			held = append(held, heldBack{m.server, z.Name})
 			continue
 		}
@@ -416,7 +416,11 @@ func inPools(s fleet.Server, pools []int64) bool {
 type block struct {
 	code   string // one of a few words, for metrics
 	reason string // for people
+	notify bool   // it may be told of changes all the same
 }
+
+// told says whether the server is told of changes.
+func (b block) told() bool { return b.code == "" || b.notify }
 
 // blockOf is the block that a marker's verdict means.
 func blockOf(m plan.Marker) block {
@@ -424,9 +428,9 @@ func blockOf(m plan.Marker) block {
 	case plan.MarkerSound:
 		return block{}
 	case plan.MarkerMissing:
-		return block{"marker-missing", m.Reason}
+		return block{code: "marker-missing", reason: m.Reason}
 	}
-	return block{"marker-wrong", m.Reason}
+	return block{code: "marker-wrong", reason: m.Reason}
 }
 
 // setBlocked notes whether, and why, nothing may be written to the server.
@@ -434,7 +438,7 @@ func (l *leader) setBlocked(m *member, b block) {
 	l.mu.Lock()
 	before, name := m.blocked, m.server.Name
 	m.blocked = b
-	if (b.code == "") != (before.code == "") {
+	if b.told() != before.told() {
 		l.tell()
 	}
 	l.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 // comparison. What happens to one server never delays another.
 func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 	if why := blockedBy(s); why != "" {
-		l.setBlocked(m, block{why, "taken out of service"})
+		l.setBlocked(m, block{code: why, reason: "taken out of service"})
 		<-ctx.Done()
 		return
 	}
@@ -30,7 +30,7 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 		if l.blocked(m).code != "" || now.Sub(looked) > markerEvery {
 			if err := l.look(ctx, m, s); err != nil {
 				failures++
-				l.setBlocked(m, block{"unreachable", err.Error()})
+				l.setBlocked(m, l.unreachable(ctx, m, s, err))
 			} else {
 				failures = 0
 			}
@@ -43,7 +43,7 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 		if waiting > 0 && l.blocked(m).code == "" {
 			busy, err := l.tasks(ctx, m, s)
 			if err != nil && ctx.Err() == nil {
-				l.setBlocked(m, block{"unreachable", err.Error()})
+				l.setBlocked(m, l.unreachable(ctx, m, s, err))
 			}
 			if busy {
 				continue
@@ -115,7 +115,7 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 	for len(m.strangers) > 0 {
 		switch _, err := ses.Driver.Zone(ctx, m.strangers[0]); {
 		case err == nil:
-			l.setBlocked(m, block{"marker-wrong", "it carries the marker " + m.strangers[0].String() + " of another store or server as well"})
+			l.setBlocked(m, block{code: "marker-wrong", reason: "it carries the marker " + m.strangers[0].String() + " of another store or server as well"})
 			return nil
 		case !errors.Is(err, nameserver.ErrNoZone):
 			return err
@@ -128,6 +128,24 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 	}
 	l.setBlocked(m, blockOf(mark))
 	return nil
+}
+
+// unreachable is the block of a server whose control channel fails. When it
+// shows a sound marker over DNS, guard 1 holds, and it is told of changes all the
+// same: NOTIFY needs no control channel.
+func (l *leader) unreachable(ctx context.Context, m *member, s fleet.Server, cause error) block {
+	b := block{code: "unreachable", reason: cause.Error()}
+	if len(m.strangers) > 0 {
+		return b
+	}
+	ses, err := l.Fleet.Open(ctx, s)
+	if err != nil {
+		return b
+	}
+	defer ses.Close()
+	_, err = ses.SoundMark(ctx)
+	b.notify = err == nil
+	return b
 }
 
 // tasks carries out what is due on the server; true when there may be more.

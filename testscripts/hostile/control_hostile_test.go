@@ -17,7 +17,7 @@ import (
 // proxy stands between dnsctl and a real channel, and changes its manners.
 type proxy struct {
 	addr   string
-	target string
+	target atomic.Pointer[string]
 	manner atomic.Pointer[manner]
 	watch  atomic.Pointer[func(said string)]
 	wg     sync.WaitGroup
@@ -33,7 +33,8 @@ func newProxy(t *testing.T, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{addr: l.Addr().String(), target: target, stop: make(chan struct{})}
+	p := &proxy{addr: l.Addr().String(), stop: make(chan struct{})}
+	p.target.Store(&target)
 	p.wg.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -43,10 +44,10 @@ func newProxy(t *testing.T, target string) *proxy {
 			p.wg.Go(func() {
 				defer c.Close()
 				if m := p.manner.Load(); m != nil {
-					(*m)(c, p.target, p.stop)
+					(*m)(c, *p.target.Load(), p.stop)
 					return
 				}
-				pass(c, p.target, func(b []byte) []byte { return b }, p.seen)
+				pass(c, *p.target.Load(), func(b []byte) []byte { return b }, p.seen)
 			})
 		}
 	})
@@ -344,6 +345,8 @@ func TestTheLeaderDoesNotTakeSilenceForAnswers(t *testing.T) {
 		}
 		return nil
 	})
+	// Changes of content need no control channel.
+	testbed.Eventually(t, patience, func() bool { return c.m.metric(`dnsctl_server_blocked{reason="unreachable",server="ns1"}`) == "1" })
 	c.ok("record", "set", "a.example", "www", "A", "192.0.2.7")
 	testbed.Eventually(t, patience, func() bool {
 		return strings.Contains(c.dig(c.named.Addr, "+norecurse", "+short", "www.a.example"), "192.0.2.7")

@@ -152,7 +152,9 @@ func TestABootstrapKilledAnywhereCompletesWhenRunAgain(t *testing.T) {
 func (c *controlled) secondNamed() string {
 	c.Helper()
 	c.named = testbed.StartNamed(c, testbed.NamedOptions{AllowNewZones: true, Config: c.ok("tsig", "show", "main", "--for", "bind", "--show-secret")})
-	c.control.target, c.stats.target = c.named.ControlAddr, strings.TrimPrefix(c.named.StatsURL, "http://")
+	stats := strings.TrimPrefix(c.named.StatsURL, "http://")
+	c.control.target.Store(&c.named.ControlAddr)
+	c.stats.target.Store(&stats)
 	return c.named.Addr
 }
 

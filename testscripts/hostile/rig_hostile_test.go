@@ -42,7 +42,35 @@ func (r runner) Run() int {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
+	dir, err := os.MkdirTemp("", "dnsctl-hostile-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := twoBinaries(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return testbed.Main(r.m)
+}
+
+// inTest names the variable with the path of the dnsctl that is this test's own
+// binary, under the race detector where the test is.
+const inTest = "HOSTILE_DNSCTL"
+
+// twoBinaries builds dnsctl as it is into dir, for the many short commands, and
+// puts it before this test's own, which mdns runs as.
+func twoBinaries(dir string) error {
+	own, err := exec.LookPath("dnsctl")
+	if err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "dnsctl"), "dnsctl")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build dnsctl: %w", err)
+	}
+	return errors.Join(os.Setenv(inTest, own), os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")))
 }
 
 // patience is how long a condition may take to become true.
@@ -232,7 +260,9 @@ type mdns struct {
 // serve runs mdns until the test ends, and returns when it is ready.
 func (r *rig) serve(addr string, more ...string) *mdns {
 	r.Helper()
-	m := &mdns{daemon: r.start(append([]string{"mdns", "serve", "--listen", addr, "--http", "127.0.0.1:0", "-o", "json"}, more...)...)}
+	c := r.command(append([]string{"mdns", "serve", "--listen", addr, "--http", "127.0.0.1:0", "-o", "json"}, more...)...)
+	c.Path = os.Getenv(inTest)
+	m := &mdns{daemon: r.startCmd(c)}
 	testbed.EventuallyNil(r, patience, func() error {
 		line, _, whole := strings.Cut(m.out.String(), "\n")
 		if !whole {
