@@ -24,7 +24,7 @@ const (
 // microsecond; mdns and BIND are processes of their own.
 func measureServed(ctx context.Context, b *bench, kind string) {
 	h := b.loaded(ctx, kind)
-	b.latency(ctx, h, "served", "p99 <= 20", map[string]string{"mdns": h.addr})
+	b.latency(ctx, h, "served", "<= 50", map[string]string{"mdns": h.addr})
 	t := b.table(kind)
 	for i := range 5 * b.repeat {
 		u := h.dnsctl(ctx, "record", "set", smallZone(1), "www", "A", addressOf(i))
@@ -94,12 +94,12 @@ func (b *bench) latency(ctx context.Context, h *house, name, goal string, addrs 
 		next.Stop()
 		for _, at := range []string{"commit", "mdns", "BIND"} {
 			if v := took[at]; v != nil {
-				label := name + "/commit to " + at
+				label, bound := name+"/commit to "+at, goal
 				if at == "commit" {
-					label = name + "/the commit itself"
+					label, bound = name+"/the commit itself", ""
 				}
 				t.add(label+" p50", "ms", "", percentile(v, 0.5))
-				t.add(label+" p99", "ms", goal, percentile(v, 0.99))
+				t.add(label+" p99", "ms", bound, percentile(v, 0.99))
 			}
 		}
 	}
