@@ -93,6 +93,15 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 	}
 	// An earlier restore of this copy that was killed may have left its secondary.
 	half := c.Restored != nil && len(in.Have) == 1 && onItsWay(ses, in.Have[0].ZoneState)
+	if c.Restored != nil && len(in.Have) == 1 && !half {
+		// It may be back already: all but the end of a restore that was killed, or one
+		// that is run again.
+		if got, err := y.Applier.probe(ctx, ses, c.Zone); err != nil {
+			return err
+		} else if got.Serves && got.Serial == content.Serial() {
+			return y.Applier.Edit.DropRestored(ctx, c.Zone, o.Meta)
+		}
+	}
 	if len(in.Have) > 0 && !half {
 		return report.Hint(fmt.Errorf("server %s has a zone %q", s.Name, c.Zone), "nothing is replaced: look at it with dnsctl audit "+s.Name)
 	}
@@ -180,6 +189,12 @@ func copyContent(c report.Copy) (*zone.Snapshot, error) {
 	return snap, nil
 }
 
+// probe asks the server for the zone's SOA.
+func (a *Applier) probe(ctx context.Context, s *inventory.Session, name zone.Name) (got plan.Probe, err error) {
+	err = a.DNS.SOAs(ctx, []inventory.Question{s.Question(name)}, func(_ int, p plan.Probe) { got = p })
+	return got, err
+}
+
 // proveServed waits until the server answers for the zone with the serial.
 func (a *Applier) proveServed(ctx context.Context, s *inventory.Session, name zone.Name, serial zone.Serial, o Options) error {
 	proof := o.ProveFor
@@ -188,8 +203,8 @@ func (a *Applier) proveServed(ctx context.Context, s *inventory.Session, name zo
 	}
 	deadline, nudge := a.Now().Add(proof), a.Now().Add(nudgeAfter)
 	for {
-		var got plan.Probe
-		if err := a.DNS.SOAs(ctx, []inventory.Question{s.Question(name)}, func(_ int, p plan.Probe) { got = p }); err != nil {
+		got, err := a.probe(ctx, s, name)
+		if err != nil {
 			return err
 		}
 		if got.Serves && got.Serial == serial {

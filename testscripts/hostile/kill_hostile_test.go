@@ -281,3 +281,65 @@ func TestTwoSyncsAtOnceDeleteOnce(t *testing.T) {
 	}
 	c.want(0, nil, "audit")
 }
+
+// TestARestoreKilledAnywhereCompletesWhenRunAgain kills it at each of its steps:
+// the zone is added, and then replaced by what it was.
+func TestARestoreKilledAnywhereCompletesWhenRunAgain(t *testing.T) {
+	t.Parallel()
+	for i, at := range []struct {
+		said string
+		n    int
+	}{{`zonestatus "rogue.example"`, 1}, {`addzone "rogue.example"`, 1}, {`delzone "rogue.example"`, 1}, {`addzone "rogue.example"`, 2}} {
+		t.Run(fmt.Sprintf("%d %s", i, at.said), func(t *testing.T) {
+			t.Parallel()
+			c := newControlled(t, "a.example")
+			c.foreign("rogue.example")
+			c.ok("server", "accept", "ns1", "--yes")
+			c.ok("sync", "--yes")
+			id := fmt.Sprint(c.copies()[0].ID)
+			var running atomic.Pointer[daemon]
+			killWhen(c.control, &running, at.said, at.n)
+			d := c.start("quarantine", "restore", id)
+			running.Store(d)
+			if res := d.wait(); res.code != -1 {
+				t.Fatalf("it was not killed: %v", res)
+			}
+			c.control.watch.Store(nil)
+			c.expireLocks()
+			c.want(0, nil, "sync", "--yes") // takes nothing half-done for what it is not
+			c.want(0, nil, "quarantine", "restore", id)
+			c.want(0, nil, "sync", "--yes")
+			c.want(0, nil, "audit")
+			if out := c.dig(c.named.Addr, "+norecurse", "+short", "www.rogue.example"); out != "203.0.113.66\n" {
+				t.Errorf("it does not come back: %q", out)
+			}
+			if out := c.ok("zone", "list", "-o", "name"); out != "a.example.\n" {
+				t.Errorf("the database has %q", out)
+			}
+		})
+	}
+}
+
+// TestALeaderKilledAtADeletionIsFollowedByOneThatCompletesIt kills mdns while it
+// removes a zone that was deleted from the database.
+func TestALeaderKilledAtADeletionIsFollowedByOneThatCompletesIt(t *testing.T) {
+	t.Parallel()
+	c := newControlled(t, "a.example", "b.example", "c.example")
+	var running atomic.Pointer[daemon]
+	running.Store(c.m.daemon)
+	killWhen(c.control, &running, "delzone ", 1)
+	c.ok("zone", "delete", "a.example", "b.example")
+	testbed.Eventually(t, patience, c.m.ended)
+	c.control.watch.Store(nil)
+	c.expireLocks()
+	execSQL(t, "sqlite", filepath.Join(c.dir, "dnsctl.db"), `UPDATE tasks SET lease_until = 1`)
+	c.ok("zone", "create", "d.example")
+	c.m = c.serve(c.m.addr)
+	testbed.Eventually(t, 2*patience, func() bool {
+		return !c.answers("a.example") && !c.answers("b.example") && c.answers("d.example") && c.ok("task", "list", "--no-headers") == ""
+	})
+	if !c.answers("c.example") {
+		t.Error("another zone is gone")
+	}
+	c.want(0, nil, "audit")
+}
