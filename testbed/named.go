@@ -50,8 +50,8 @@ type Named struct {
 const namedReady = 30 * time.Second
 
 // StartNamed runs BIND 9 in a folder of its own until the test ends and returns
-// when it answers on all its channels. It fails the test if that takes 30 s. The
-// log is shown if the test fails.
+// when it answers on all its channels and has loaded its zones. It fails the test
+// if that takes 30 s. The log is shown if the test fails.
 func StartNamed(t T, opts NamedOptions) *Named {
 	t.Helper()
 	dir := t.TempDir()
@@ -176,6 +176,7 @@ func yesNo(b bool) string {
 }
 
 func (n *Named) start() error {
+	before := len(n.Log())
 	args := []string{"-g", "-c", n.ConfigFile}
 	p, err := startProcess(filepath.Join(n.Dir, "named.log"), nil, n.binary, args...)
 	if err != nil {
@@ -186,9 +187,18 @@ func (n *Named) start() error {
 		if p.ended() {
 			return errEnded
 		}
-		return n.answers()
+		if err := n.answers(); err != nil {
+			return err
+		}
+		if !strings.Contains(n.Log()[before:], " running\n") {
+			return errLoading
+		}
+		return nil
 	})
 }
+
+// errLoading says that the server answers and has not loaded all its zones.
+var errLoading = errors.New("named has not logged that it runs")
 
 // answers checks every channel once.
 func (n *Named) answers() error {
