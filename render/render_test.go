@@ -320,6 +320,19 @@ ns2  no zones; error: refused (start it)
 	}
 }
 
+func TestWhatGuard1LeavesOpenIsSaid(t *testing.T) {
+	t.Parallel()
+	for want, allowed := range map[string][]report.Action{
+		"no zones; all writes withheld: no marker":                    nil,
+		"no zones; all writes but add withheld: no marker":            {report.Add},
+		"no zones; all writes but add and change withheld: no marker": {report.Add, report.Change},
+	} {
+		if got := Summary(report.Server{Complete: true, Withheld: "no marker", Allowed: allowed}); got != want {
+			t.Errorf("%v: %q, want %q", allowed, got, want)
+		}
+	}
+}
+
 func TestReadingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	silent, w := io.Pipe() // says nothing

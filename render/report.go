@@ -132,9 +132,21 @@ func Summary(s report.Server) string {
 		text += " (" + s.Hint + ")"
 	}
 	if s.Withheld != "" {
-		text += "; all writes withheld: " + s.Withheld
+		text += "; " + withheld(s.Allowed) + ": " + s.Withheld
 	}
 	return text
+}
+
+// withheld says what guard 1 keeps from a server.
+func withheld(allowed []report.Action) string {
+	if len(allowed) == 0 {
+		return "all writes withheld"
+	}
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	return "all writes but " + strings.Join(words, " and ") + " withheld"
 }
 
 func classStyle(c report.Class) Style {

@@ -93,7 +93,8 @@ type Server struct {
 	Error    string        `json:"error,omitempty"`
 	Hint     string        `json:"hint,omitempty"`
 	Busy     bool          `json:"busy,omitempty"`     // another dnsctl holds it
-	Withheld string        `json:"withheld,omitempty"` // guard 1: why every write to it is withheld
+	Withheld string        `json:"withheld,omitempty"` // guard 1: why every write to it but those Allowed is withheld
+	Allowed  []Action      `json:"allowed,omitempty"`
 	Counts   map[Class]int `json:"counts"`
 	Items    []Item        `json:"items"`
 }

@@ -105,7 +105,7 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 
 // Report is a plan as the server's part of a report.
 func Report(p plan.Plan) report.Server {
-	out := report.Server{Name: p.Server.Name, Complete: true, Withheld: p.Withheld, Items: make([]report.Item, 0, len(p.Steps))}
+	out := report.Server{Name: p.Server.Name, Complete: true, Withheld: p.Withheld, Allowed: p.Allowed, Items: make([]report.Item, 0, len(p.Steps))}
 	for _, st := range p.Steps {
 		out.Items = append(out.Items, st.Item)
 	}

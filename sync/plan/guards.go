@@ -48,28 +48,27 @@ func (in *Input) guardNever(p *Plan) {
 
 // guardMarker is guard 1.
 func (in *Input) guardMarker(p *Plan) {
-	switch in.Marker.State {
-	case MarkerSound:
+	if in.Marker.State == MarkerSound {
 		return
-	case MarkerMissing:
-		p.Withheld = in.Marker.Reason
-		for i := range p.Steps {
-			s := &p.Steps[i]
-			if s.open() && s.Action != report.Add {
-				s.withhold(s.Action, GuardMarker, in.Marker.Reason)
-			}
-		}
-	default: // MarkerWrong, and whatever else: doubt withholds
-		p.Withheld = in.Marker.Reason
-		if p.Withheld == "" {
-			p.Withheld = "the state of the marker is not known"
-		}
-		for i := range p.Steps {
-			if s := &p.Steps[i]; s.open() {
-				s.withhold(s.Action, GuardMarker, p.Withheld)
-			}
+	}
+	p.Withheld, p.Allowed = in.Marker.Reason, in.Marker.State.allows()
+	if p.Withheld == "" {
+		p.Withheld = "the state of the marker is not known"
+	}
+	for i := range p.Steps {
+		if s := &p.Steps[i]; s.open() && !slices.Contains(p.Allowed, s.Action) {
+			s.withhold(s.Action, GuardMarker, p.Withheld)
 		}
 	}
+}
+
+// allows is what guard 1 leaves open when the marker is not sound: where none is,
+// adds of zones that the server does not have; in any doubt nothing.
+func (m MarkerState) allows() []report.Action {
+	if m == MarkerMissing {
+		return []report.Action{report.Add}
+	}
+	return nil
 }
 
 // guardEmpty is guard 2: an empty wanted list deletes nothing unless it is said

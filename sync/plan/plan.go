@@ -73,7 +73,8 @@ const (
 type Plan struct {
 	Server   fleet.Server
 	Marker   MarkerState
-	Withheld string // guard 1's reason when it withholds every write, or all but adds
+	Withheld string // guard 1's reason when it withholds every write but those Allowed
+	Allowed  []report.Action
 	Steps    []Step // every zone, in canonical order; those in agreement too
 	NoCopy   bool
 }

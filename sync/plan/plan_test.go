@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -307,10 +308,16 @@ func TestChangesOfWhatIsNotOursToChangeAreWithheld(t *testing.T) {
 	}
 }
 
-func TestMissingMarkerIsSaidOfTheServer(t *testing.T) {
+func TestWhatAMarkerWithholdsIsSaidOfTheServer(t *testing.T) {
+	for state, allowed := range map[MarkerState][]report.Action{MarkerMissing: {report.Add}, MarkerWrong: nil, "": nil} {
+		in := input()
+		in.Marker = Marker{state, "none"}
+		if p := Make(in); p.Withheld != "none" || !slices.Equal(p.Allowed, allowed) {
+			t.Errorf("%q: withheld %q but %v", state, p.Withheld, p.Allowed)
+		}
+	}
 	in := input()
-	in.Marker = Marker{MarkerMissing, "none"}
-	if p := Make(in); p.Withheld != "none" {
+	if p := Make(in); p.Withheld != "" {
 		t.Errorf("withheld %q", p.Withheld)
 	}
 }
