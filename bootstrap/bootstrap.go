@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -61,13 +62,18 @@ func (b *Bootstrapper) Run(ctx context.Context, name string, o Options) (report.
 		out, err = b.run(ctx, s, o)
 		return err
 	})
+	late := o.Wait && err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if late {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		out = apply.Failed(out, s, err)
 	}
 	rep.Servers = []report.Server{out}
 	rep.Exit = rep.Verdict(report.Applied)
-	if err == nil && rep.Exit == report.ExitPartial && o.Wait {
+	if late || err == nil && rep.Exit == report.ExitPartial && o.Wait {
 		rep.Exit = report.ExitNotReady
+		return rep, nil
 	}
 	return rep, ctx.Err()
 }
@@ -83,11 +89,16 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (repo
 	}
 	deadline := time.Time{}
 	var did []report.Item
+	var last report.Server
 	for settled := 0; ; {
 		out, open, done, err := b.pass(ctx, ses, o)
-		if err != nil || out.Withheld != "" {
-			return out, err
+		if err != nil {
+			return last, err // how it stood before
 		}
+		if out.Withheld != "" {
+			return out, nil
+		}
+		last = out
 		did = merge(did, &out)
 		if open == 0 {
 			created, err := b.created(ctx, ses, out)
@@ -160,7 +171,7 @@ func (b *Bootstrapper) created(ctx context.Context, ses *inventory.Session, out 
 // is proven, or what it needs is not bootstrap's business.
 func agrees(it report.Item) bool {
 	switch it.Class {
-	case report.OK, report.Stale, report.Foreign:
+	case report.OK, report.Stale, report.Foreign, "": // markers have no class
 		return it.Outcome != report.Failed
 	}
 	return it.Outcome == report.Done
@@ -258,8 +269,9 @@ func (b *Bootstrapper) ready(ctx context.Context, s fleet.Server, o Options) err
 var ErrNotNew = errors.New("was not added with --new: it has a configuration of its own")
 
 // Config makes the complete configuration of a server added with --new, to live
-// in dir.
-func (b *Bootstrapper) Config(ctx context.Context, name, dir string) (nameserver.Type, []nameserver.File, error) {
+// in dir. Its control and statistics channels answer admin beside the primaries
+// of its pools.
+func (b *Bootstrapper) Config(ctx context.Context, name, dir string, admin []netip.Prefix) (nameserver.Type, []nameserver.File, error) {
 	s, err := b.Store.Server(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -276,6 +288,7 @@ func (b *Bootstrapper) Config(ctx context.Context, name, dir string) (nameserver
 	if err != nil {
 		return nil, nil, err
 	}
+	req.ProbeFrom = admin
 	files, err := ses.Type.Config(req)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the configuration of server %s: %w", name, err)

@@ -1,6 +1,7 @@
 package bootstrap_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -145,6 +146,22 @@ func TestStragglersAreWaitedForAndNamed(t *testing.T) {
 			}
 		})
 	})
+	t.Run("not past the run's own end", func(t *testing.T) {
+		inWorld(t, func(t *testing.T, w *pretend.World, b *bootstrap.Bootstrapper) {
+			w.Create("a.example.", "b.example.")
+			ns := w.Bare("ns1")
+			ns.Stalled = func(n zone.Name) bool { return n.Equal(pretend.Name("b.example.")) }
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 7*time.Second, errors.New("seven seconds are over"))
+			defer cancel()
+			rep, err := b.Run(ctx, "ns1", bootstrap.Options{Wait: true})
+			if err != nil || rep.Exit != report.ExitNotReady || rep.Servers[0].Error != "seven seconds are over" || len(rep.Servers[0].Items) == 0 {
+				t.Errorf("%v, %+v", err, rep)
+			}
+			if state(t, w) != fleet.Joining {
+				t.Errorf("state %s", state(t, w))
+			}
+		})
+	})
 	t.Run("not without --wait", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *pretend.World, b *bootstrap.Bootstrapper) {
 			w.Create("a.example.")
@@ -258,7 +275,7 @@ func TestBootstrapDeletesNothing(t *testing.T) {
 func TestConfigurationIsOnlyForNewServers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *pretend.World, b *bootstrap.Bootstrapper) {
 		w.Bare("ns1")
-		if _, _, err := b.Config(t.Context(), "ns1", "/somewhere"); !errors.Is(err, bootstrap.ErrNotNew) {
+		if _, _, err := b.Config(t.Context(), "ns1", "/somewhere", nil); !errors.Is(err, bootstrap.ErrNotNew) {
 			t.Errorf("got %v", err)
 		}
 		n := bootstrap.NewServer{Pools: []string{"eu"}, Server: fleet.Server{Name: "ns2", Type: "pretend", New: true, Address: pretend.Primary}}
@@ -266,7 +283,7 @@ func TestConfigurationIsOnlyForNewServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Servers["ns2"] = w.Servers["ns1"]
-		_, files, err := b.Config(t.Context(), "ns2", "/somewhere")
+		_, files, err := b.Config(t.Context(), "ns2", "/somewhere", nil)
 		if err != nil || len(files) != 2 || files[0].Path != "a.conf" || string(files[0].Content) != "/somewhere" {
 			t.Errorf("files %+v, %v", files, err)
 		}

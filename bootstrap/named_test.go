@@ -177,7 +177,7 @@ func (h *house) newNamed(server string) (*testbed.Named, fleet.Server) {
 		h.Fatal(err)
 	}
 	dir := h.TempDir()
-	typ, files, err := h.boot.Config(ctx, server, dir)
+	typ, files, err := h.boot.Config(ctx, server, dir, nil)
 	if err != nil {
 		h.Fatal(err)
 	}

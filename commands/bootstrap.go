@@ -19,6 +19,7 @@ import (
 type bootstrapOptions struct {
 	server  string
 	out     string
+	admin   []string
 	wait    bool
 	resume  bool
 	all     bool
@@ -32,7 +33,9 @@ func newBootstrapCmd(a *App) *cobra.Command {
 		Short: "Bring a nameserver from nothing to all its zones",
 		Long: `With --out, writes the complete configuration of a server that was added with
 --new into a folder, least-privilege and checked, with its credentials; it declares
-no zone. Start the nameserver on it, then run bootstrap again without --out.
+no zone. Start the nameserver on it, then run bootstrap again without --out. Its
+control and statistics channels answer the primaries of its pools and the host
+itself; other hosts that dnsctl is run on are named with --admin.
 
 Without --out, adds all zones that the server should have and catches it up. It
 follows the database while it does: zones that are deleted meanwhile are not waited
@@ -40,10 +43,14 @@ for, zones that are created join. With --wait it ends when every zone answers wi
 the right serial; those that do not are named, and the exit code is 7. It can be
 run again at any time, and goes on where it was. dnsctl mdns serve must be running.`,
 		Example: `  dnsctl bootstrap ns1 --out ./ns1
+  dnsctl bootstrap ns1 --out ./ns1 --admin 192.0.2.10 --admin 2001:db8::/64
   dnsctl bootstrap ns1 --wait`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.server = args[0]
+			if len(o.admin) > 0 && o.out == "" {
+				return usagef("--admin is written into the configuration that --out makes", "--admin without --out")
+			}
 			if o.out != "" {
 				return runBootstrapOut(cmd.Context(), a, o)
 			}
@@ -57,7 +64,9 @@ run again at any time, and goes on where it was. dnsctl mdns serve must be runni
 	f.BoolVar(&o.resume, "resume", false, "go on with an earlier bootstrap, which it does anyway")
 	f.BoolVar(&o.all, "all", false, "list zones in agreement and dnsctl's own as well")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
+	f.StringSliceVar(&o.admin, "admin", nil, "with --out, a `network` that dnsctl is run on beside the primaries")
 	c.MarkFlagsMutuallyExclusive("out", "wait")
+	c.MarkFlagsMutuallyExclusive("admin", "wait")
 	return c
 }
 
@@ -92,6 +101,10 @@ func runBootstrapOut(ctx context.Context, a *App, o bootstrapOptions) error {
 	if _, err := a.server(ctx, o.server); err != nil {
 		return err
 	}
+	admin, err := parsePrefixes("admin", o.admin)
+	if err != nil {
+		return err
+	}
 	dir, err := filepath.Abs(o.out)
 	if err != nil {
 		return err
@@ -100,7 +113,7 @@ func runBootstrapOut(ctx context.Context, a *App, o bootstrapOptions) error {
 	if err != nil {
 		return err
 	}
-	typ, files, err := w.bootstrap.Config(ctx, o.server, dir)
+	typ, files, err := w.bootstrap.Config(ctx, o.server, dir, admin)
 	if err != nil {
 		return err
 	}

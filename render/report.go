@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -151,7 +152,7 @@ func withheld(allowed []report.Action) string {
 
 func classStyle(c report.Class) Style {
 	switch c {
-	case report.OK:
+	case report.OK, "":
 		return Good
 	case report.Foreign, report.Stale, report.Ahead, report.Unknown, report.Behind:
 		return Warning
@@ -183,7 +184,7 @@ func (o *Output) server(w io.Writer, s report.Server) {
 		style = Bad
 	}
 	fmt.Fprintf(w, "%s  %s\n", o.Paint(Strong, s.Name), o.Paint(style, Clean(Summary(s))))
-	for _, c := range report.Classes {
+	for _, c := range append(slices.Clone(report.Classes), "") { // markers have no class
 		var items []report.Item
 		width := 0
 		for _, it := range s.Items {
@@ -195,7 +196,7 @@ func (o *Output) server(w io.Writer, s report.Server) {
 		if len(items) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "  %s\n", o.Paint(classStyle(c), string(c)))
+		fmt.Fprintf(w, "  %s\n", o.Paint(classStyle(c), cmp.Or(string(c), "dnsctl's own")))
 		for _, it := range items {
 			fmt.Fprintf(w, "    %-*s  %s\n", min(width, 40), o.text(it.Zone), o.item(it))
 		}

@@ -13,7 +13,7 @@ import (
 // Class says how a zone on a nameserver stands to the database.
 type Class string
 
-// The classes.
+// The classes. Markers have none: their Class is "".
 const (
 	OK            Class = "ok"
 	Missing       Class = "missing"       // should be there

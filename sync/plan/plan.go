@@ -134,7 +134,7 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 	s.Serial.Want = &w.Serial
 	s.Config = nameserver.ZoneConfig{Name: w.Name, Incarnation: w.Incarnation, Primaries: in.Primaries(*w)}
 	if w.Kind != fleet.Ordinary {
-		s.Attributes = append(s.Attributes, report.MarkerZone)
+		s.marker()
 		if h != nil {
 			s.Serial.Have = h.Serial
 		}
@@ -216,7 +216,7 @@ func (in *Input) unwanted(h *Have) Step {
 	s.observe(h)
 	k := h.Name.Key()
 	if fleet.IsMarkerName(h.Name) {
-		s.Attributes = append(s.Attributes, report.MarkerZone)
+		s.marker()
 		return s
 	}
 	if h.Role == nameserver.Other || h.Origin == nameserver.Builtin {
@@ -297,6 +297,11 @@ func (s *Step) observe(h *Have) {
 	case nameserver.Cataloged:
 		s.Attributes = append(s.Attributes, report.CatalogZone)
 	}
+}
+
+// marker makes the step one about a marker, which has no class.
+func (s *Step) marker() {
+	s.Class, s.Attributes = "", append(s.Attributes, report.MarkerZone)
 }
 
 func (s *Step) set(c report.Class, a report.Action, reason string) {
