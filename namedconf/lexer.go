@@ -15,62 +15,77 @@ type Error struct {
 
 // Error prints FILE:LINE: message.
 func (e *Error) Error() string {
-	if e.Line == 0 {
+	switch {
+	case e.Line == 0:
 		return e.File + ": " + e.Msg
+	case e.File == "":
+		return fmt.Sprintf("line %d: %s", e.Line, e.Msg)
 	}
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
 }
 
-// token is a word, a quoted string, or one of { } ;. The zero token is the end
-// of the file.
-type token struct {
-	text   string
-	quoted bool
-	punct  byte // the character, or 0
-	line   int
+// Token is a word, a quoted string, or one of { } ;.
+type Token struct {
+	Text   string
+	Quoted bool
+	Punct  byte // the character, or 0
+	Line   int  // from 1
 }
 
-func (t token) end() bool { return t.punct == 0 && !t.quoted && t.text == "" }
+// End says that the text is over.
+func (t Token) End() bool { return t.Punct == 0 && !t.Quoted && t.Text == "" }
 
 // describe names the token in messages.
-func (t token) describe() string {
+func (t Token) describe() string {
 	switch {
-	case t.end():
+	case t.End():
 		return "the end of the file"
-	case t.punct != 0:
-		return fmt.Sprintf("%q", t.punct)
-	case len(t.text) > 60:
-		return fmt.Sprintf("%q", t.text[:57]+"...")
+	case t.Punct != 0:
+		return fmt.Sprintf("%q", t.Punct)
+	case len(t.Text) > 60:
+		return fmt.Sprintf("%q", t.Text[:57]+"...")
 	}
-	return fmt.Sprintf("%q", t.text)
+	return fmt.Sprintf("%q", t.Text)
 }
 
-// lexer cuts a configuration into tokens. Comments are those of C, C++ and the
+// Lexer cuts a configuration into tokens. Comments are those of C, C++ and the
 // shell; # and // begin one also within a word, as for named.
-type lexer struct {
+type Lexer struct {
 	file string
 	b    []byte
 	at   int
 	line int
 }
 
-func (l *lexer) fault(line int, format string, args ...any) *Error {
+// NewLexer reads text; file is the name that errors give it, empty for text that
+// is in no file.
+func NewLexer(file string, text []byte) *Lexer { return &Lexer{file: file, b: text, line: 1} }
+
+func (l *Lexer) fault(line int, format string, args ...any) *Error {
 	return &Error{File: l.file, Line: line, Msg: fmt.Sprintf(format, args...)}
 }
 
-// next is the next token.
-func (l *lexer) next() (token, *Error) {
-	if err := l.skip(); err != nil {
-		return token{}, err
+// Next is the next token. Its error is an *Error or nil.
+func (l *Lexer) Next() (Token, error) {
+	t, err := l.next()
+	if err != nil { // a nil *Error must not become an error
+		return t, err
 	}
-	t := token{line: l.line}
+	return t, nil
+}
+
+func (l *Lexer) next() (Token, *Error) {
+	if err := l.skip(); err != nil {
+		return Token{}, err
+	}
+	t := Token{Line: l.line}
 	if l.at == len(l.b) {
 		return t, nil
 	}
 	switch c := l.b[l.at]; c {
 	case '{', '}', ';':
 		l.at++
-		t.punct = c
+		t.Punct = c
 		return t, nil
 	case '"':
 		return l.quoted()
@@ -82,12 +97,12 @@ func (l *lexer) next() (token, *Error) {
 		}
 		l.at++
 	}
-	t.text = string(l.b[start:l.at])
+	t.Text = string(l.b[start:l.at])
 	return t, nil
 }
 
 // boundary says whether a word ends here.
-func (l *lexer) boundary() bool {
+func (l *Lexer) boundary() bool {
 	switch l.b[l.at] {
 	case ' ', '\t', '\r', '\n', '{', '}', ';', '"', '#':
 		return true
@@ -95,10 +110,10 @@ func (l *lexer) boundary() bool {
 	return l.comment("//") || l.comment("/*")
 }
 
-func (l *lexer) comment(mark string) bool { return bytes.HasPrefix(l.b[l.at:], []byte(mark)) }
+func (l *Lexer) comment(mark string) bool { return bytes.HasPrefix(l.b[l.at:], []byte(mark)) }
 
 // skip passes white space and comments.
-func (l *lexer) skip() *Error {
+func (l *Lexer) skip() *Error {
 	for l.at < len(l.b) {
 		switch c := l.b[l.at]; {
 		case c == '\n':
@@ -128,14 +143,14 @@ func (l *lexer) skip() *Error {
 
 // quoted reads a string in quotes; \" in it is a quote, and a newline may be in
 // it as named allows.
-func (l *lexer) quoted() (token, *Error) {
-	t := token{quoted: true, line: l.line}
+func (l *Lexer) quoted() (Token, *Error) {
+	t := Token{Quoted: true, Line: l.line}
 	var text []byte
 	for i := l.at + 1; i < len(l.b); i++ {
 		switch c := l.b[i]; {
 		case c == '"':
 			l.at = i + 1
-			t.text = string(text)
+			t.Text = string(text)
 			return t, nil
 		case c == '\\' && i+1 < len(l.b) && l.b[i+1] == '"':
 			i++
@@ -152,5 +167,5 @@ func (l *lexer) quoted() (token, *Error) {
 			text = append(text, c)
 		}
 	}
-	return t, l.fault(t.line, "quoted string opened here is never closed")
+	return t, l.fault(t.Line, "quoted string opened here is never closed")
 }

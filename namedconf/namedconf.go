@@ -55,7 +55,7 @@ const (
 // the folder of path where there is none. Errors are *Error.
 func Read(path string, opts Options) (*Config, error) {
 	p := newParser(opts)
-	if err := p.file(path, token{}, scope{in: top, class: "IN"}); err != nil {
+	if err := p.file(path, Token{}, scope{in: top, class: "IN"}); err != nil {
 		return nil, err
 	}
 	return p.resolved(path)

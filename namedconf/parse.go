@@ -37,7 +37,7 @@ type parser struct {
 	opts   Options
 	config *Config
 	seen   map[string]Zone
-	l      *lexer
+	l      *Lexer
 	stack  []string // resolved paths of the files being read
 	blocks int
 
@@ -73,11 +73,11 @@ func (p *parser) resolved(path string) (*Config, error) {
 
 // file reads one file in the scope. from is the include's file name, or the zero
 // token.
-func (p *parser) file(path string, from token, in scope) error {
+func (p *parser) file(path string, from Token, in scope) error {
 	fail := func(err error) error {
 		e := &Error{File: path, Msg: reason(err)}
-		if !from.end() {
-			e = &Error{File: p.l.file, Line: from.line, Msg: fmt.Sprintf("include %q: %s", from.text, reason(err))}
+		if !from.End() {
+			e = &Error{File: p.l.file, Line: from.Line, Msg: fmt.Sprintf("include %q: %s", from.Text, reason(err))}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			e.Hint = movedHint
@@ -111,9 +111,9 @@ func (p *parser) file(path string, from token, in scope) error {
 func (p *parser) text(path string, b []byte, in scope) error {
 	p.config.Files = append(p.config.Files, path)
 	outer := p.l
-	p.l = &lexer{file: path, b: b, line: 1}
+	p.l = NewLexer(path, b)
 	defer func() { p.l = outer }()
-	return p.statements(in, token{})
+	return p.statements(in, Token{})
 }
 
 func load(path string) ([]byte, error) {
@@ -147,9 +147,9 @@ func reason(err error) string {
 
 // statements reads up to the brace that closes open, or to the end of the file
 // when open is the zero token.
-func (p *parser) statements(in scope, open token) error {
+func (p *parser) statements(in scope, open Token) error {
 	if p.blocks++; p.blocks > maxBlock {
-		return p.l.fault(open.line, "braces are nested more than %d deep", maxBlock)
+		return p.l.fault(open.Line, "braces are nested more than %d deep", maxBlock)
 	}
 	defer func() { p.blocks-- }()
 	for {
@@ -157,17 +157,17 @@ func (p *parser) statements(in scope, open token) error {
 		switch {
 		case err != nil:
 			return err
-		case t.end():
-			if open.punct != 0 {
-				return p.l.fault(open.line, "brace opened here is never closed")
+		case t.End():
+			if open.Punct != 0 {
+				return p.l.fault(open.Line, "brace opened here is never closed")
 			}
 			return nil
-		case t.punct == '}':
-			if open.punct == 0 {
-				return p.l.fault(t.line, "closing brace without an opening one")
+		case t.Punct == '}':
+			if open.Punct == 0 {
+				return p.l.fault(t.Line, "closing brace without an opening one")
 			}
 			return nil
-		case t.punct == ';': // an empty statement
+		case t.Punct == ';': // an empty statement
 		default:
 			if err := p.statement(t, in); err != nil {
 				return err
@@ -180,21 +180,21 @@ func (p *parser) statements(in scope, open token) error {
 const maxWords = 4
 
 // statement reads the statement that begins with the token first.
-func (p *parser) statement(first token, in scope) error {
-	words := []token{first}
+func (p *parser) statement(first Token, in scope) error {
+	words := []Token{first}
 	for blocks := 0; ; {
 		t, err := p.l.next()
 		switch {
 		case err != nil:
 			return err
-		case t.end(), t.punct == '}':
-			return p.l.fault(first.line, "statement %s is not ended by a semicolon before %s", first.describe(), t.describe())
-		case t.punct == ';':
+		case t.End(), t.Punct == '}':
+			return p.l.fault(first.Line, "statement %s is not ended by a semicolon before %s", first.describe(), t.describe())
+		case t.Punct == ';':
 			if blocks > 0 {
 				return nil
 			}
 			return p.simple(words, in)
-		case t.punct == '{':
+		case t.Punct == '{':
 			inner := scope{in: other}
 			if blocks++; blocks == 1 {
 				if inner, err = p.enter(words, in); err != nil {
@@ -215,55 +215,55 @@ func (p *parser) statement(first token, in scope) error {
 	}
 }
 
-func keyword(t token) string {
-	if t.quoted {
+func keyword(t Token) string {
+	if t.Quoted {
 		return ""
 	}
-	return strings.ToLower(t.text)
+	return strings.ToLower(t.Text)
 }
 
 // enter is the scope within the braces behind these words.
-func (p *parser) enter(words []token, in scope) (scope, *Error) {
+func (p *parser) enter(words []Token, in scope) (scope, *Error) {
 	switch k := keyword(words[0]); {
 	case in.in == top && k == "options" && len(words) == 1:
 		return scope{in: options}, nil
 	case in.in == top && k == "view" && len(words) > 1:
-		return scope{in: view, view: words[1].text, class: classOf(words, in)}, nil
+		return scope{in: view, view: words[1].Text, class: classOf(words, in)}, nil
 	case (in.in == top || in.in == view) && k == "zone" && len(words) > 1:
-		name, err := zone.ParseName(words[1].text)
+		name, err := zone.ParseName(words[1].Text)
 		if err != nil {
-			return in, p.l.fault(words[1].line, "zone statement: %v", err)
+			return in, p.l.fault(words[1].Line, "zone statement: %v", err)
 		}
-		z := &Zone{Name: name, Class: classOf(words, in), View: in.view, Source: p.l.file, Line: words[0].line}
+		z := &Zone{Name: name, Class: classOf(words, in), View: in.view, Source: p.l.file, Line: words[0].Line}
 		return scope{in: zoned, zone: z}, nil
 	}
 	return scope{in: other}, nil
 }
 
 // classOf is the class that a zone or view statement names behind its name.
-func classOf(words []token, in scope) string {
+func classOf(words []Token, in scope) string {
 	if len(words) > 2 {
-		return strings.ToUpper(words[2].text)
+		return strings.ToUpper(words[2].Text)
 	}
 	return in.class
 }
 
 // simple is a statement without braces.
-func (p *parser) simple(words []token, in scope) error {
+func (p *parser) simple(words []Token, in scope) error {
 	if in.in == other {
 		return nil
 	}
 	k := keyword(words[0])
 	if k == "include" {
 		if len(words) != 2 {
-			return p.l.fault(words[0].line, "include wants one file name")
+			return p.l.fault(words[0].Line, "include wants one file name")
 		}
 		return p.include(words[1], in)
 	}
 	if len(words) < 2 {
 		return nil
 	}
-	value := words[1].text
+	value := words[1].Text
 	switch {
 	case in.in == options && k == "directory":
 		p.directory, p.config.Directory = value, p.opts.mapped(value)
@@ -301,22 +301,22 @@ func (p *parser) keep(z Zone) error {
 
 // include reads the files that an include statement names; it may have a
 // pattern of the shell.
-func (p *parser) include(name token, in scope) error {
-	if name.text == "" {
-		return p.l.fault(name.line, "include wants one file name")
+func (p *parser) include(name Token, in scope) error {
+	if name.Text == "" {
+		return p.l.fault(name.Line, "include wants one file name")
 	}
-	candidates := []string{p.opts.mapped(name.text)}
-	if !filepath.IsAbs(name.text) {
-		candidates = []string{filepath.Join(filepath.Dir(p.l.file), name.text)}
+	candidates := []string{p.opts.mapped(name.Text)}
+	if !filepath.IsAbs(name.Text) {
+		candidates = []string{filepath.Join(filepath.Dir(p.l.file), name.Text)}
 		if d := p.directory; d != "" {
-			candidates = []string{p.opts.mapped(filepath.Join(d, name.text)), candidates[0]}
+			candidates = []string{p.opts.mapped(filepath.Join(d, name.Text)), candidates[0]}
 		}
 	}
 	for i, path := range candidates {
-		if strings.ContainsAny(name.text, "*?[") {
+		if strings.ContainsAny(name.Text, "*?[") {
 			found, err := filepath.Glob(path)
 			if err != nil {
-				return p.l.fault(name.line, "include %q: %v", name.text, err)
+				return p.l.fault(name.Line, "include %q: %v", name.Text, err)
 			}
 			for _, f := range found {
 				if err := p.file(f, name, in); err != nil {
@@ -332,7 +332,7 @@ func (p *parser) include(name token, in scope) error {
 			return p.file(path, name, in)
 		}
 	}
-	e := p.l.fault(name.line, "include %q: no file fits the pattern", name.text)
+	e := p.l.fault(name.Line, "include %q: no file fits the pattern", name.Text)
 	e.Hint = movedHint
 	return e
 }

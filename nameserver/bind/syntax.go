@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"dnsctl/namedconf"
 )
 
 // word is a token of named.conf's grammar.
@@ -28,7 +30,7 @@ const maxNesting = 16
 // far as key files go): words, quoted strings, braces, semicolons, and comments
 // in the three styles.
 func parseConfig(text string) ([]statement, error) {
-	p := parser{rest: text}
+	p := parser{lexer: namedconf.NewLexer("", []byte(text))}
 	list, err := p.statements(0)
 	if err != nil {
 		return nil, err
@@ -40,7 +42,7 @@ func parseConfig(text string) ([]statement, error) {
 }
 
 type parser struct {
-	rest   string
+	lexer  *namedconf.Lexer
 	closed bool // the last token was }
 }
 
@@ -54,24 +56,24 @@ func (p *parser) statements(depth int) ([]statement, error) {
 	var s statement
 	cur := &s // the part of s that words go to
 	for {
-		t, w, err := p.next()
+		t, err := p.lexer.Next()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errSyntax, err)
 		}
-		switch t {
-		case 'w':
+		switch {
+		case !t.End() && t.Punct == 0:
 			if cur.block != nil {
 				s.tail = append(s.tail, statement{})
 				cur = &s.tail[len(s.tail)-1]
 			}
-			cur.words = append(cur.words, w)
-		case ';':
+			cur.words = append(cur.words, word{text: t.Text, quoted: t.Quoted})
+		case t.Punct == ';':
 			if len(s.words) > 0 || s.block != nil {
 				list = append(list, s)
 			}
 			s = statement{}
 			cur = &s
-		case '{':
+		case t.Punct == '{':
 			if cur.block != nil {
 				return nil, fmt.Errorf("%w: two blocks in a row", errSyntax)
 			}
@@ -84,83 +86,13 @@ func (p *parser) statements(depth int) ([]statement, error) {
 			p.closed = false
 		default: // } or the end
 			if len(s.words) > 0 || s.block != nil {
-				if t == '}' || depth > 0 {
+				if t.Punct == '}' || depth > 0 {
 					return nil, fmt.Errorf("%w: ; is missing", errSyntax)
 				}
 				list = append(list, s) // showzone's last statement may lack it
 			}
-			p.closed = t == '}'
+			p.closed = t.Punct == '}'
 			return list, nil
-		}
-	}
-}
-
-// next is the next token: 'w' a word, one of ;{} itself, 0 the end.
-func (p *parser) next() (byte, word, error) {
-	if err := p.skip(); err != nil {
-		return 0, word{}, err
-	}
-	if p.rest == "" {
-		return 0, word{}, nil
-	}
-	switch c := p.rest[0]; c {
-	case ';', '{', '}':
-		p.rest = p.rest[1:]
-		return c, word{}, nil
-	case '"':
-		return p.quotedWord()
-	}
-	n := strings.IndexAny(p.rest, " \t\r\n;{}\"")
-	if n < 0 {
-		n = len(p.rest)
-	}
-	w := word{text: p.rest[:n]}
-	p.rest = p.rest[n:]
-	return 'w', w, nil
-}
-
-// quotedWord reads a string as named's lexer does: \" is a quote, any other
-// backslash stays for the name parser.
-func (p *parser) quotedWord() (byte, word, error) {
-	var b strings.Builder
-	escaped := false
-	for i := 1; i < len(p.rest); i++ {
-		c := p.rest[i]
-		switch {
-		case escaped:
-			if c != '"' {
-				b.WriteByte('\\')
-			}
-			b.WriteByte(c)
-			escaped = false
-		case c == '\\':
-			escaped = true
-		case c == '"':
-			p.rest = p.rest[i+1:]
-			return 'w', word{text: b.String(), quoted: true}, nil
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return 0, word{}, fmt.Errorf("%w: a quote is not closed", errSyntax)
-}
-
-// skip drops white space and comments.
-func (p *parser) skip() error {
-	for {
-		p.rest = strings.TrimLeft(p.rest, " \t\r\n")
-		switch {
-		case strings.HasPrefix(p.rest, "#"), strings.HasPrefix(p.rest, "//"):
-			_, after, _ := strings.Cut(p.rest, "\n")
-			p.rest = after
-		case strings.HasPrefix(p.rest, "/*"):
-			_, after, ok := strings.Cut(p.rest[2:], "*/")
-			if !ok {
-				return fmt.Errorf("%w: a comment is not closed", errSyntax)
-			}
-			p.rest = after
-		default:
-			return nil
 		}
 	}
 }
