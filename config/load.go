@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -350,6 +349,3 @@ func defaultStore(s Surroundings) string {
 	}
 	return "sqlite:" + filepath.Join(dir, "dnsctl", "dnsctl.db")
 }
-
-// Here is the surroundings of this process, without flags.
-func Here() Surroundings { return Surroundings{Env: os.Environ(), Root: os.Geteuid() == 0} }

@@ -151,16 +151,6 @@ func (n *Notifier) Add(server int64, name zone.Name, serial zone.Serial, soa zon
 	}
 }
 
-// Drop forgets the zone's change on the server, which is known to be settled;
-// nothing is reported.
-func (n *Notifier) Drop(server int64, name zone.Name) {
-	if l := n.line(server); l != nil {
-		l.mu.Lock()
-		l.queue.drop(name)
-		l.mu.Unlock()
-	}
-}
-
 // Pending is how many zones are queued or under way for the server.
 func (n *Notifier) Pending(server int64) int {
 	l := n.line(server)

@@ -83,15 +83,6 @@ func (q *noticeQueue) add(now time.Time, name zone.Name, serial zone.Serial, soa
 	// is not told more often because its zones change.
 }
 
-// drop forgets a zone.
-func (q *noticeQueue) drop(name zone.Name) {
-	key := name.Key()
-	if w := q.all[key]; w != nil {
-		delete(q.all, key)
-		q.unqueue(w)
-	}
-}
-
 // clear forgets all zones and returns those that have still to be reported.
 func (q *noticeQueue) clear() []notice {
 	left := make([]notice, 0, len(q.all))

@@ -225,29 +225,3 @@ func TestNotifyIsPacedAndGoesBeforeQuestions(t *testing.T) {
 		t.Errorf("%s goes before NOTIFY", what)
 	}
 }
-
-func TestDroppedZonesAreForgottenWhereverTheyStand(t *testing.T) {
-	t.Parallel()
-	a := zoneName("a.")
-	q := queue(limits{})
-	q.add(day, a, 7, zone.RRset{})
-	q.drop(a)
-	expect(t, q, day, "")
-
-	q.add(day, a, 7, zone.RRset{})
-	w := expect(t, q, day, "notify a. 7")
-	q.drop(a)
-	q.sent(day, w, nil)
-	expect(t, q, day.Add(time.Minute), "")
-
-	q.add(day.Add(time.Minute), a, 8, zone.RRset{})
-	q.sent(day, expect(t, q, day.Add(time.Minute), "notify a. 8"), nil)
-	w = expect(t, q, day.Add(2*time.Minute), "ask a. 8")
-	q.drop(a)
-	if settled, _ := q.proved(day, w, 8, nil); settled {
-		t.Error("reported after it was dropped")
-	}
-	if len(q.all)+len(q.toNotify)+len(q.toProve) != 0 {
-		t.Error("something stays")
-	}
-}

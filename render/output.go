@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -163,12 +162,4 @@ func Clean(s string) string {
 // writing, which could make a line read as another.
 func unfit(r rune) bool {
 	return r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069)
-}
-
-// ParseFormat checks a format's name.
-func ParseFormat(s string) (Format, error) {
-	if !slices.Contains(Formats, Format(s)) {
-		return "", fmt.Errorf("format %q: want table, wide, json, jsonl, yaml, csv or name", s)
-	}
-	return Format(s), nil
 }

@@ -70,12 +70,6 @@ func SignRequest(buf []byte, start int, key Key, now time.Time) (signed, mac []b
 	return s.Sign(buf, start, now), s.prior
 }
 
-// RequestSize is how many octets SignRequest adds.
-func RequestSize(key Key) int {
-	t := TSIG{KeyName: key.Name, Algorithm: key.Algorithm.Name()}
-	return t.size() + key.macSize()
-}
-
 // TSIGErrorSize is at most how many octets AppendTSIGError adds.
 func TSIGErrorSize(req *TSIG, key Key) int {
 	return req.size() - len(req.MAC) - len(req.Other) + 64 + 6

@@ -54,9 +54,6 @@ type Fault struct {
 // ID is that of the RRset; its Covers is always 0.
 func (f Fault) ID() ID { return ID{Owner: f.Owner.Key(), Type: f.Type} }
 
-// Error prints the fault with its owner.
-func (f Fault) Error() string { return f.Msg }
-
 // Relaxable says whether the fault is one of coexistence or glue, which a lax
 // import lets pass as a warning.
 func (f Fault) Relaxable() bool {

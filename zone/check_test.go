@@ -93,7 +93,7 @@ func TestCheckFindsFaults(t *testing.T) {
 				t.Fatalf("got\n%s\nwant\n%s", got, c.want)
 			}
 			for _, f := range faults {
-				if !strings.HasPrefix(f.Error(), f.Owner.String()) || strings.Contains(f.Msg, "%!") {
+				if !strings.HasPrefix(f.Msg, f.Owner.String()) || strings.Contains(f.Msg, "%!") {
 					t.Error(f.Msg)
 				}
 			}

@@ -1,7 +1,6 @@
 package zone
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -28,16 +27,6 @@ const (
 
 // SerialStyles lists the styles in the order of their documentation.
 var SerialStyles = []SerialStyle{SerialIncrement, SerialDate, SerialUnix}
-
-// ParseSerialStyle checks a style's name.
-func ParseSerialStyle(s string) (SerialStyle, error) {
-	for _, st := range SerialStyles {
-		if string(st) == s {
-			return st, nil
-		}
-	}
-	return "", fmt.Errorf("serial style %q: want increment, date or unix", s)
-}
 
 // Next is the serial that follows s at the time now. It is always ahead of s:
 // where the style's own value is not (the clock went back, the zone came with a

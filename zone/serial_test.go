@@ -40,12 +40,4 @@ func TestNextSerialIsAlwaysAhead(t *testing.T) {
 			t.Errorf("%s after %d is %d, want %d", c.style, c.s, got, c.n)
 		}
 	}
-	for _, s := range SerialStyles {
-		if p, err := ParseSerialStyle(string(s)); err != nil || p != s {
-			t.Error(p, err)
-		}
-	}
-	if _, err := ParseSerialStyle("Date"); err == nil {
-		t.Error("an unknown style is taken")
-	}
 }

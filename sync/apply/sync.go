@@ -128,14 +128,3 @@ func Failed(out report.Server, s fleet.Server, err error) report.Server {
 	}
 	return out
 }
-
-// Deletions counts the deletions that a dry run's report has planned.
-func Deletions(s report.Server) int {
-	n := 0
-	for _, it := range s.Items {
-		if it.Action == report.Delete && it.Outcome == report.Planned {
-			n++
-		}
-	}
-	return n
-}
