@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dnsctl/dnsclient"
+	"dnsctl/fleet"
 	"dnsctl/keeper"
 	"dnsctl/mdns"
 	"dnsctl/sync/inventory"
@@ -79,6 +82,7 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var server *mdns.Server
 	followed := make(chan struct{}, 1)
+	served, addrs := make(chan struct{}), make(chan []netip.AddrPort, 1)
 	server, err = mdns.New(mdns.Config{
 		Source: w.store, Sealer: w.fleet.Sealer, Listen: listen, Wake: w.store.Wake(ctx), Logger: a.Log, Registry: registry, Now: a.Now,
 		PollInterval: a.Config.MDNS.PollInterval, CacheBytes: int64(a.Config.MDNS.Memory), MaxConns: a.Config.MDNS.MaxTCP,
@@ -88,19 +92,42 @@ func runMDNSServe(ctx context.Context, a *App) error {
 			default: // it has one to take already
 			}
 		},
-		Ready: func(bound []netip.AddrPort) { a.sayReady(bound, web, server.Zones()) },
+		Ready: func(bound []netip.AddrPort) {
+			addrs <- bound
+			a.sayReady(bound, web, server.Zones())
+		},
 	})
 	if err != nil {
 		return err
 	}
-	group.Go(func() error { return server.Serve(ctx) })
+	group.Go(func() error {
+		defer close(served)
+		return server.Serve(ctx)
+	})
 	keep := a.keeper(w, registry)
+	group.Go(func() error {
+		server.Announce(ctx, served, addrs, w.store, a.replica(keep.Holder, web))
+		return nil
+	})
 	keep.Wake, keep.Served = followed, server.Position
 	group.Go(func() error { return untilStopped(ctx, keep.Run(ctx)) })
 	if web != nil {
 		group.Go(func() error { return serveHTTP(ctx, web, server.Handler()) })
 	}
 	return group.Wait()
+}
+
+// replica is what this process says of itself in the store.
+func (a *App) replica(holder string, web net.Listener) fleet.Replica {
+	build := thisBuild()
+	r := fleet.Replica{ID: fmt.Sprintf("%08x", rand.Uint32()), Host: a.actor().Host, PID: os.Getpid(), Version: build.version, Holder: holder}
+	if build.version == "devel" && build.commit != "" {
+		r.Version += " " + build.commit[:min(len(build.commit), 12)]
+	}
+	if web != nil {
+		r.HTTP = web.Addr().String()
+	}
+	return r
 }
 
 // keeper is the leader's work, on the same store and registry.

@@ -47,5 +47,6 @@ type Lease struct {
 	Name    string
 	Holder  string
 	Fence   int64
+	Taken   time.Time // since when the holder has it
 	Expires time.Time
 }

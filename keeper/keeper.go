@@ -44,6 +44,8 @@ type Store interface {
 	// Sight notes the foreign zones that a comparison has found and returns when
 	// each was first seen; what it did not find is forgotten.
 	Sight(ctx context.Context, server int64, names []zone.Name) (map[zone.Key]time.Time, error)
+	// SetHealth writes what the leader has seen of a server, for others to read.
+	SetHealth(ctx context.Context, h fleet.Health, held fleet.Lease) error
 	Sweep(ctx context.Context) error
 }
 
@@ -68,7 +70,8 @@ type Keeper struct {
 }
 
 const (
-	leaderLease  = "leader"
+	// LeaderLease is the name of the lease that the leader holds.
+	LeaderLease  = "leader"
 	leaderTTL    = 6 * time.Second
 	leaderRenew  = 2 * time.Second
 	markerEvery  = time.Minute
@@ -84,7 +87,7 @@ const (
 // Run competes for leadership and leads while it has it, until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
 	for {
-		lease, held, err := k.Store.Lease(ctx, leaderLease, k.Holder, leaderTTL)
+		lease, held, err := k.Store.Lease(ctx, LeaderLease, k.Holder, leaderTTL)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			k.Log.Warn("take leadership", "err", err)

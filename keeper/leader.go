@@ -38,8 +38,9 @@ type member struct {
 
 	strangers []zone.Name // markers of others that a comparison has found; its goroutine's
 
-	blocked block // why nothing may be written; guarded by leader.mu
-	dirty   bool  // the feed moved past its marker; guarded by leader.mu
+	blocked block  // why nothing may be written; guarded by leader.mu
+	dirty   bool   // the feed moved past its marker; guarded by leader.mu
+	health  health // for others to read; guarded by leader.mu
 }
 
 // run follows the feed and keeps one goroutine per server.
@@ -438,6 +439,7 @@ func (l *leader) setBlocked(m *member, b block) {
 	l.mu.Lock()
 	before, name := m.blocked, m.server.Name
 	m.blocked = b
+	m.health.block(b, l.Now())
 	if b.told() != before.told() {
 		l.tell()
 	}

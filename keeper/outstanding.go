@@ -42,6 +42,7 @@ func (l *leader) settle(ctx context.Context, server int64, name zone.Name, seria
 	case cause != nil:
 		return l.Store.PutTasks(ctx, []report.Task{l.present(l.nameOf(server), w)})
 	case w.Serial == serial:
+		l.shown(server)
 		_, err = l.Store.DoneTask(ctx, l.present(l.nameOf(server), w))
 	}
 	return err

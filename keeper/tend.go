@@ -20,6 +20,7 @@ import (
 func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 	if why := blockedBy(s); why != "" {
 		l.setBlocked(m, block{code: why, reason: "taken out of service"})
+		l.publish(ctx, m)
 		<-ctx.Done()
 		return
 	}
@@ -46,6 +47,7 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 				l.setBlocked(m, l.unreachable(ctx, m, s, err))
 			}
 			if busy {
+				l.publish(ctx, m)
 				continue
 			}
 		}
@@ -63,6 +65,7 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 				compare = l.Now().Add(min(compareRetry, l.compareEvery(s)))
 			}
 		}
+		l.publish(ctx, m)
 		wait := taskEvery
 		if l.blocked(m).code != "" {
 			wait = backoff(blockedRetry, time.Minute, failures, s.Name)
@@ -126,6 +129,7 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 	if err != nil {
 		return err
 	}
+	l.looked(m, mark)
 	l.setBlocked(m, blockOf(mark))
 	return nil
 }
@@ -212,6 +216,7 @@ func (l *leader) work(ctx context.Context, m *member, s fleet.Server, due []repo
 	if err != nil {
 		return err
 	}
+	l.looked(m, in.Marker)
 	l.setBlocked(m, blockOf(in.Marker))
 	p := plan.Make(in)
 	onlyOurs(&p)
@@ -228,6 +233,7 @@ func (l *leader) work(ctx context.Context, m *member, s fleet.Server, due []repo
 				return err
 			}
 			l.Metrics.done.WithLabelValues(s.Name).Inc()
+			l.shown(s.ID)
 			continue
 		}
 		if err := l.failTask(ctx, s, t, it.Reason); err != nil {
@@ -289,10 +295,15 @@ func (l *leader) compare(ctx context.Context, m *member, s fleet.Server) error {
 			m.strangers = append(m.strangers, h.Name)
 		}
 	}
+	l.looked(m, in.Marker)
 	l.setBlocked(m, blockOf(in.Marker))
 	p := plan.Make(in)
 	l.Metrics.compared(s.Name, apply.Report(p))
-	if err := l.Store.PutTasks(ctx, l.tasksOf(p)); err != nil {
+	tasks := l.tasksOf(p)
+	if len(tasks) == 0 {
+		l.shown(s.ID)
+	}
+	if err := l.Store.PutTasks(ctx, tasks); err != nil {
 		return err
 	}
 	m.wake()

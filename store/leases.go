@@ -28,26 +28,27 @@ func (s *Store) Lease(ctx context.Context, name, holder string, ttl time.Duratio
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `INSERT INTO leases (name, holder, fence, expires_at) VALUES (?, '', 0, 0) ON CONFLICT DO NOTHING`, name)
+		_, err = t.exec(ctx, `INSERT INTO leases (name, holder, fence, expires_at, taken_at) VALUES (?, '', 0, 0, 0) ON CONFLICT DO NOTHING`, name)
 		if err != nil {
 			return err
 		}
-		var expires int64
+		var expires, taken int64
 		l = fleet.Lease{Name: name}
-		err = t.row(ctx, `SELECT holder, fence, expires_at FROM leases WHERE name = ?`+s.d.forUpdate(), name).Scan(&l.Holder, &l.Fence, &expires)
+		err = t.row(ctx, `SELECT holder, fence, expires_at, taken_at FROM leases WHERE name = ?`+s.d.forUpdate(), name).Scan(&l.Holder, &l.Fence, &expires, &taken)
 		if err != nil {
 			return err
 		}
-		l.Expires = fromMillis(expires)
+		l.Expires, l.Taken = fromMillis(expires), fromMillis(taken)
 		current := l.Holder != "" && expires > millis(now)
 		if held = !current || l.Holder == holder; !held {
 			return nil
 		}
 		if !current {
 			l.Fence++
+			l.Taken = fromMillis(millis(now))
 		}
 		l.Holder, l.Expires = holder, fromMillis(millis(now.Add(ttl)))
-		_, err = t.exec(ctx, `UPDATE leases SET holder = ?, fence = ?, expires_at = ? WHERE name = ?`, holder, l.Fence, millis(l.Expires), name)
+		_, err = t.exec(ctx, `UPDATE leases SET holder = ?, fence = ?, expires_at = ?, taken_at = ? WHERE name = ?`, holder, l.Fence, millis(l.Expires), millis(l.Taken), name)
 		return err
 	})
 	if err != nil {
@@ -98,18 +99,18 @@ func (s *Store) Leases(ctx context.Context) ([]fleet.Lease, error) {
 		if err != nil {
 			return err
 		}
-		rows, err := t.QueryContext(ctx, t.sql(`SELECT name, holder, fence, expires_at FROM leases WHERE holder <> '' AND expires_at > ? ORDER BY name`), millis(now))
+		rows, err := t.QueryContext(ctx, t.sql(`SELECT name, holder, fence, expires_at, taken_at FROM leases WHERE holder <> '' AND expires_at > ? ORDER BY name`), millis(now))
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var l fleet.Lease
-			var expires int64
-			if err := rows.Scan(&l.Name, &l.Holder, &l.Fence, &expires); err != nil {
+			var expires, taken int64
+			if err := rows.Scan(&l.Name, &l.Holder, &l.Fence, &expires, &taken); err != nil {
 				return err
 			}
-			l.Expires = fromMillis(expires)
+			l.Expires, l.Taken = fromMillis(expires), fromMillis(taken)
 			out = append(out, l)
 		}
 		return rows.Err()

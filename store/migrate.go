@@ -105,7 +105,7 @@ func (s *Store) Init(ctx context.Context, recipient string) (made bool, err erro
 		if err != nil || n == 0 {
 			return err
 		}
-		if _, err := t.exec(ctx, `INSERT INTO epochs (epoch, id, feed_pos, reason, opened_at) VALUES (1, ?, 0, 'init', ?)`, randomID(), now); err != nil {
+		if _, err := t.exec(ctx, `INSERT INTO epochs (epoch, id, feed_pos, reason, opened_at, stepped_at) VALUES (1, ?, 0, 'init', ?, ?)`, randomID(), now, now); err != nil {
 			return err
 		}
 		_, err = t.exec(ctx, `INSERT INTO feed_head (one, pos) VALUES (1, 0)`)

@@ -280,6 +280,7 @@ func (s *Store) RemoveServer(ctx context.Context, name string, by fleet.By) erro
 		for _, q := range []string{
 			`DELETE FROM tasks WHERE server_id = ?`,
 			`DELETE FROM sightings WHERE server_id = ?`,
+			`DELETE FROM health WHERE server_id = ?`,
 			`DELETE FROM markers WHERE server_id = ?`,
 			`DELETE FROM server_pools WHERE server_id = ?`,
 			`DELETE FROM servers WHERE id = ?`,

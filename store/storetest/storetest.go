@@ -31,6 +31,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 		{"fleet", fleetTests},
 		{"wanted", wantedTests},
 		{"keeper", keeperTests},
+		{"replicas", replicaTests},
 		{"guards", guardTests},
 		{"together", togetherTests},
 	}

@@ -28,10 +28,11 @@ func (s *Session) verdict(ctx context.Context, zones []nameserver.ZoneState) pla
 		return plan.Marker{State: plan.MarkerMissing, Reason: fmt.Sprintf(
 			"it carries no marker of this store: see what is on it, then `dnsctl bootstrap %[1]s` or `dnsctl server accept %[1]s`", s.Server.Name)}
 	}
-	if _, err := s.SoundMark(ctx); err != nil {
+	mark, err := s.SoundMark(ctx)
+	if err != nil {
 		return wrong("%v", err)
 	}
-	return plan.Marker{State: plan.MarkerSound}
+	return plan.Marker{State: plan.MarkerSound, Pos: mark.Pos}
 }
 
 // SoundMark reads what the server's marker says, over DNS. The error says why it

@@ -57,6 +57,7 @@ type Probe struct {
 type Marker struct {
 	State  MarkerState
 	Reason string // for a person, when it is not MarkerSound
+	Pos    int64  // of the feed, which a sound one states
 }
 
 // MarkerState is the verdict on a marker.

@@ -153,15 +153,15 @@ func TestEachGuardWithholdsWhatItIsFor(t *testing.T) {
 		guard   string
 	}{
 		{"nothing withholds a foreign zone's deletion", func(*Input) {}, "f.example.", report.Foreign, report.Planned, ""},
-		{"marker of another store", func(in *Input) { in.Marker = Marker{MarkerWrong, "another store's"} }, "f.example.", report.Foreign, report.Withheld, GuardMarker},
+		{"marker of another store", func(in *Input) { in.Marker = Marker{State: MarkerWrong, Reason: "another store's"} }, "f.example.", report.Foreign, report.Withheld, GuardMarker},
 		{"a doubt about the marker withholds", func(in *Input) { in.Marker = Marker{} }, "f.example.", report.Foreign, report.Withheld, GuardMarker},
 		{"wrong marker withholds adds", func(in *Input) {
-			in.Marker = Marker{MarkerWrong, "x"}
+			in.Marker = Marker{State: MarkerWrong, Reason: "x"}
 			in.Wanted = append(in.Wanted, wanted("n.example.", 1))
 		}, "n.example.", report.Missing, report.Withheld, GuardMarker},
-		{"missing marker withholds deletions", func(in *Input) { in.Marker = Marker{MarkerMissing, "none"} }, "f.example.", report.Foreign, report.Withheld, GuardMarker},
+		{"missing marker withholds deletions", func(in *Input) { in.Marker = Marker{State: MarkerMissing, Reason: "none"} }, "f.example.", report.Foreign, report.Withheld, GuardMarker},
 		{"missing marker lets adds through", func(in *Input) {
-			in.Marker = Marker{MarkerMissing, "none"}
+			in.Marker = Marker{State: MarkerMissing, Reason: "none"}
 			in.Wanted = append(in.Wanted, wanted("n.example.", 1))
 		}, "n.example.", report.Missing, report.Planned, ""},
 		{"empty wanted list", func(in *Input) { in.Wanted = nil }, "f.example.", report.Foreign, report.Withheld, GuardEmpty},
@@ -311,7 +311,7 @@ func TestChangesOfWhatIsNotOursToChangeAreWithheld(t *testing.T) {
 func TestWhatAMarkerWithholdsIsSaidOfTheServer(t *testing.T) {
 	for state, allowed := range map[MarkerState][]report.Action{MarkerMissing: {report.Add}, MarkerWrong: nil, "": nil} {
 		in := input()
-		in.Marker = Marker{state, "none"}
+		in.Marker = Marker{State: state, Reason: "none"}
 		if p := Make(in); p.Withheld != "none" || !slices.Equal(p.Allowed, allowed) {
 			t.Errorf("%q: withheld %q but %v", state, p.Withheld, p.Allowed)
 		}

@@ -1,0 +1,75 @@
+package keeper
+
+import (
+	"context"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/sync/plan"
+)
+
+// healthEvery is how often a server's health is written when only times in it
+// have moved on.
+const healthEvery = 10 * time.Second
+
+// health is what the leader has seen of a server, and when it last wrote that.
+type health struct {
+	fleet.Health
+	known   bool // whether it is blocked is known
+	urgent  bool // more than a time has changed
+	changed bool
+	written time.Time
+}
+
+func (h *health) block(b block, now time.Time) {
+	if !h.known || h.Blocked != b.code {
+		h.Since, h.urgent = now, true
+	}
+	h.known = true
+	h.urgent = h.urgent || h.Reason != b.reason
+	h.Blocked, h.Reason = b.code, b.reason
+}
+
+// looked notes that the server's marker was read.
+func (l *leader) looked(m *member, mark plan.Marker) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.Now()
+	m.health.Looked, m.health.changed = &now, true
+	if mark.State == plan.MarkerSound {
+		m.health.Marker = mark.Pos
+	}
+}
+
+// shown notes that the wire has just proven a zone on the server.
+func (l *leader) shown(server int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.servers[server]; m != nil {
+		now := l.Now()
+		m.health.Proven, m.health.changed = &now, true
+	}
+}
+
+// publish writes the server's health where it has changed. What cannot be
+// written is tried again with the next round.
+func (l *leader) publish(ctx context.Context, m *member) {
+	now := l.Now()
+	l.mu.Lock()
+	h := m.health.Health
+	h.Server = m.server.ID
+	due := m.health.known && (m.health.urgent || m.health.changed && now.Sub(m.health.written) >= healthEvery)
+	if due {
+		m.health.urgent, m.health.changed, m.health.written = false, false, now
+	}
+	l.mu.Unlock()
+	if !due {
+		return
+	}
+	if err := l.Store.SetHealth(ctx, h, l.lease); err != nil && ctx.Err() == nil {
+		l.Log.Warn("write what was seen of a server", "server", m.server.Name, "err", err)
+		l.mu.Lock()
+		m.health.changed = true
+		l.mu.Unlock()
+	}
+}

@@ -1,0 +1,7 @@
+-- +goose Up
+ALTER TABLE epochs ADD COLUMN stepped_at BIGINT; -- when all serials were past what nameservers serve; NULL: not yet
+UPDATE epochs SET stepped_at = opened_at;
+
+-- The epoch that the change begins for its zone; 0 for all others. What
+-- nameservers had under the serials before it may be another history's.
+ALTER TABLE deltas ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;

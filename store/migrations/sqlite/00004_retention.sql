@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX deltas_at ON deltas (at);
