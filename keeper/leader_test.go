@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -482,5 +483,31 @@ func TestMarkerFollowsTheFeedOnceAMinuteAtMost(t *testing.T) {
 		if ns.Serves(marker) != rest {
 			s.T.Error("the marker is moved by its own entries")
 		}
+	})
+}
+
+func TestNobodyIsToldOfWhatIsNotServedYet(t *testing.T) {
+	onScene(t, func(s *scene) {
+		s.Server("ns1")
+		var served atomic.Int64
+		served.Store(1 << 40)
+		s.keeper.Served = served.Load
+		s.start()
+		s.pass(5 * time.Second)
+		s.Create("a.example.")
+		s.until("the zone is there", 20*time.Second, func() bool { return s.settled() })
+		head, err := s.Store.Head(s.T.Context())
+		if err != nil {
+			s.T.Fatal(err)
+		}
+		served.Store(head)
+		before := len(s.told.of("ns1"))
+		s.Change("a.example.")
+		s.pass(30 * time.Second)
+		if got := s.told.of("ns1"); len(got) != before {
+			s.T.Errorf("told %q of a change that mdns does not serve", got[before:])
+		}
+		served.Store(head + 1)
+		s.until("the server is told", 5*time.Second, func() bool { return len(s.told.of("ns1")) > before })
 	})
 }
