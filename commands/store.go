@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -151,6 +152,32 @@ func (a *App) completeZone(cmd *cobra.Command, args []string, prefix string) ([]
 	out := make([]string, len(found))
 	for i, n := range found {
 		out[i] = strings.TrimSuffix(n.String(), ".")
+	}
+	return out, noFiles
+}
+
+// completeVersion completes a zone, then the serials that it can go back to.
+func (a *App) completeVersion(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return a.completeZone(cmd, args, prefix)
+	}
+	ctx, s, done := a.completing(cmd)
+	defer done()
+	name, err := parseZone(args[0])
+	if s == nil || err != nil {
+		return nil, noFiles
+	}
+	z, err := s.Zone(ctx, name)
+	if err != nil {
+		return nil, noFiles
+	}
+	versions, err := s.Versions(ctx, z.Edition.ID)
+	if err != nil {
+		return nil, noFiles
+	}
+	var out []string
+	for _, v := range versions {
+		out = append(out, strconv.FormatUint(uint64(v.Serial), 10))
 	}
 	return out, noFiles
 }

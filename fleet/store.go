@@ -28,8 +28,19 @@ type EventFilter struct {
 	ZoneID int64     // 0 is all
 	Zone   zone.Name // "" is all; every life of the name
 	Server string    // "" is all
-	Before int64     // only those with a lower ID; 0 is all
-	Limit  int       // newest first; 0 is 100
+	// Database leaves out what was done to nameservers.
+	Database bool
+	Since    time.Time // the zero time is all
+	Before   int64     // only those with a lower ID; 0 is all
+	Limit    int       // newest first; 0 is 100
+}
+
+// Version is one that an edition has, or has had and that the stored deltas lead
+// back to.
+type Version struct {
+	Version int64
+	Serial  zone.Serial
+	Whole   bool // the delta that made it is kept too; never so for the oldest
 }
 
 // MarkerState is what the store remembers of a server's marker zone.

@@ -25,10 +25,14 @@ type Event struct {
 	Action  string       `json:"action"`           // "create", "edit", "delete", "add", ...
 	Zone    zone.Name    `json:"zone,omitempty"`   // "" when it is not about a zone
 	Server  string       `json:"server,omitempty"` // "" when it is about the database only
+	From    *zone.Serial `json:"from_serial,omitempty"`
 	Serial  *zone.Serial `json:"serial,omitempty"`
+	Removed *int         `json:"removed,omitempty"` // records, as Added; nil where no zone's content changed
+	Added   *int         `json:"added,omitempty"`
 	Comment string       `json:"comment,omitempty"`
 	Before  string       `json:"before,omitempty"` // JSON or text: what it was
 	Result  string       `json:"result,omitempty"`
+	ZoneID  int64        `json:"-"` // which life of the name
 }
 
 // What a task wants of a zone on a server.

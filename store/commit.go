@@ -66,7 +66,6 @@ type commit struct {
 	pools   map[int64]string
 	eventID []int64 // of creates, edits, members in order; 0 where there is no event
 	events  []report.Event
-	zoneOf  []int64 // of the events
 	members []newMember
 	feed    []fleet.FeedEntry // positions count from 0 until they are taken
 	out     []fleet.Committed
@@ -222,18 +221,17 @@ func (w *commit) takeEvents(ctx context.Context) error {
 	return nil
 }
 
-// event notes what became of change number i.
-func (w *commit) event(i int, action string, z int64, name zone.Name, serial zone.Serial, before, result string) {
+// event notes what became of change number i; e says what is its own.
+func (w *commit) event(i int, e report.Event) {
 	if w.eventID[i] == 0 {
 		return
 	}
-	w.events = append(w.events, report.Event{ID: w.eventID[i], Actor: w.Actor, Command: w.Command, Action: action, Zone: name,
-		Serial: &serial, Comment: w.Comment, Before: before, Result: result})
-	w.zoneOf = append(w.zoneOf, z)
+	e.ID, e.Actor, e.Command, e.Comment = w.eventID[i], w.Actor, w.Command, w.Comment
+	w.events = append(w.events, e)
 }
 
 func (w *commit) writeEvents(ctx context.Context) error {
-	if err := w.s.insertEvents(ctx, w.t, w.events, w.zoneOf); err != nil {
+	if err := w.s.insertEvents(ctx, w.t, w.events); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"dnsctl/fleet"
+	"dnsctl/report"
 )
 
 // change deletes and undeletes zones and changes their pools and settings.
@@ -67,7 +68,8 @@ func (w *commit) changeOne(ctx context.Context, i int, m fleet.MemberChange) err
 		before += fmt.Sprintf(" serial style %s", m.Zone.SerialStyle)
 		result += fmt.Sprintf(" serial style %s", m.SerialStyle)
 	}
-	w.event(i, action, m.Zone.ID, m.Zone.Name, c.serial, before, result)
+	serial := c.serial
+	w.event(i, report.Event{Action: action, ZoneID: m.Zone.ID, Zone: m.Zone.Name, Serial: &serial, Before: before, Result: result})
 	if announced {
 		w.announce(fleet.FeedMember, m.Zone.Name, m.Zone.ID, c)
 	} else {

@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"dnsctl/fleet"
+	"dnsctl/report"
 	"dnsctl/zone"
 )
 
@@ -96,7 +97,8 @@ func (w *commit) create(ctx context.Context) error {
 			w.members = append(w.members, newMember{zone: zones[i], pool: p, feed: len(w.feed)})
 		}
 		w.announce(fleet.FeedMember, c.Name, zones[i], &committing{edition: e.id, version: 1, serial: e.serial})
-		w.event(i, "create", zones[i], c.Name, e.serial, "", fmt.Sprintf("%d records, pools %s", e.records, w.poolNames(c.Pools)))
+		w.event(i, report.Event{Action: "create", ZoneID: zones[i], Zone: c.Name, Serial: &e.serial, Removed: new(0), Added: &e.records,
+			Result: fmt.Sprintf("%d records, pools %s", e.records, w.poolNames(c.Pools))})
 	}
 	if err := w.s.d.insert(ctx, w.t, "editions", editionColumns, editionRows(editions, w.now)); err != nil {
 		return fmt.Errorf("write editions: %w", err)
@@ -284,11 +286,12 @@ func (w *commit) editOne(ctx context.Context, i int, e fleet.Edit) (edition, err
 		}
 		c.content = e.Staged.ID
 	}
-	before := fmt.Sprintf("serial %d", c.serial)
+	from := c.serial
 	c.version++
 	c.serial = serial
 	removed, added := e.Delta.Records()
-	w.event(i, "edit", e.Zone.ID, e.Zone.Name, serial, before, fmt.Sprintf("+%d -%d records", added, removed))
+	w.event(i, report.Event{Action: "edit", ZoneID: e.Zone.ID, Zone: e.Zone.Name, From: &from, Serial: &serial, Removed: &removed, Added: &added,
+		Before: fmt.Sprintf("serial %d", from), Result: fmt.Sprintf("+%d -%d records", added, removed)})
 	w.announce(fleet.FeedContent, e.Zone.Name, e.Zone.ID, c)
 	return edition{id: c.edition, zone: e.Zone.ID, content: c.content, version: c.version, serial: serial, soa: soa,
 		signed: e.Signed, rrsets: e.RRsets, records: e.Records, octets: e.Octets}, nil

@@ -81,6 +81,60 @@ func (t *tx) deltaChain(ctx context.Context, edition int64, from, to zone.Serial
 	return chain, octets, nil
 }
 
+// Versions is the present version of an edition and those that an unbroken chain
+// of stored deltas leads back to, newest first.
+func (s *Store) Versions(ctx context.Context, edition int64) ([]fleet.Version, error) {
+	var out []fleet.Version
+	err := s.view(ctx, func(t *tx) error {
+		var v fleet.Version
+		if err := t.row(ctx, `SELECT version, serial FROM editions WHERE id = ?`, edition).Scan(&v.Version, &v.Serial); err != nil {
+			return none(err, fmt.Errorf("edition %d: %w", edition, fleet.ErrNoZone))
+		}
+		out = []fleet.Version{v}
+		broken := false
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			var version int64
+			var from, to zone.Serial
+			if err := rows.Scan(&version, &from, &to); err != nil {
+				return err
+			}
+			last := &out[len(out)-1]
+			if broken = broken || version != last.Version || to != last.Serial; broken {
+				return nil
+			}
+			last.Whole = true
+			out = append(out, fleet.Version{Version: version - 1, Serial: from})
+			return nil
+		}, `SELECT version, from_serial, to_serial FROM deltas WHERE edition_id = ? ORDER BY version DESC`, edition)
+	})
+	return out, err
+}
+
+// Delta is the stored change that made a version of an edition;
+// fleet.ErrNotFound when it is not kept.
+func (s *Store) Delta(ctx context.Context, edition, version int64) (d zone.Delta, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		var removed, added []byte
+		err := t.row(ctx, `SELECT removed, added FROM deltas WHERE edition_id = ? AND version = ?`, edition, version).Scan(&removed, &added)
+		if err != nil {
+			return none(err, fmt.Errorf("change to version %d: %w", version, fleet.ErrNotFound))
+		}
+		d, err = unpackDelta(edition, version, removed, added)
+		return err
+	})
+	return d, err
+}
+
+func unpackDelta(edition, version int64, removed, added []byte) (d zone.Delta, err error) {
+	if d.OldSOA, d.Removed, err = unpackSide(removed); err == nil {
+		d.NewSOA, d.Added, err = unpackSide(added)
+	}
+	if err != nil {
+		return d, fmt.Errorf("%w: delta to version %d of edition %d: %w", fleet.ErrCorrupt, version, edition, err)
+	}
+	return d, nil
+}
+
 // Deltas is the unbroken chain of stored changes that leads from one serial of
 // an edition to another, oldest first; nil when history does not reach back that
 // far, or when the chain is larger than maxOctets as stored.
@@ -99,15 +153,9 @@ func (s *Store) Deltas(ctx context.Context, edition int64, from, to zone.Serial,
 			if err := rows.Scan(&version, &removed, &added); err != nil {
 				return err
 			}
-			var d zone.Delta
-			if d.OldSOA, d.Removed, err = unpackSide(removed); err == nil {
-				d.NewSOA, d.Added, err = unpackSide(added)
-			}
-			if err != nil {
-				return fmt.Errorf("%w: delta to version %d of edition %d: %w", fleet.ErrCorrupt, version, edition, err)
-			}
+			d, err := unpackDelta(edition, version, removed, added)
 			out = append(out, d)
-			return nil
+			return err
 		}, `SELECT version, removed, added FROM deltas WHERE edition_id = ? AND version BETWEEN ? AND ? ORDER BY version`,
 			edition, chain[0].Version, chain[len(chain)-1].Version)
 	})

@@ -14,27 +14,35 @@ import (
 	"dnsctl/zone"
 )
 
-// insertEvents writes events under their ids, at the present time; zoneIDs are
-// those of the zones that they are about, 0 for none.
-func (s *Store) insertEvents(ctx context.Context, t *tx, events []report.Event, zoneIDs []int64) error {
-	columns := []string{"id", "at", "actor", "command", "action", "zone_id", "zone", "server", "serial", "comment", "before", "result"}
+// insertEvents writes events under their ids, at the present time.
+func (s *Store) insertEvents(ctx context.Context, t *tx, events []report.Event) error {
+	columns := []string{"id", "at", "actor", "command", "action", "zone_id", "zone", "server", "serial", "comment", "before", "result", "from_serial", "removed", "added"}
 	var failed error
 	err := s.d.insert(ctx, t, "events", columns, func(yield func([]any) bool) {
-		for i, e := range events {
+		for _, e := range events {
 			actor, err := json.Marshal(e.Actor)
 			if err != nil {
 				failed = err
 				return
 			}
-			row := []any{e.ID, millis(s.now()), string(actor), e.Command, e.Action, nil, nil, e.Server, nil, e.Comment, e.Before, e.Result}
-			if zoneIDs[i] != 0 {
-				row[5] = zoneIDs[i]
+			row := []any{e.ID, millis(s.now()), string(actor), e.Command, e.Action, nil, nil, e.Server, nil, e.Comment, e.Before, e.Result, nil, nil, nil}
+			if e.ZoneID != 0 {
+				row[5] = e.ZoneID
 			}
 			if e.Zone != "" {
 				row[6] = []byte(e.Zone.Key())
 			}
 			if e.Serial != nil {
 				row[8] = int64(*e.Serial)
+			}
+			if e.From != nil {
+				row[12] = int64(*e.From)
+			}
+			if e.Removed != nil {
+				row[13] = *e.Removed
+			}
+			if e.Added != nil {
+				row[14] = *e.Added
 			}
 			if !yield(row) {
 				return
@@ -51,14 +59,13 @@ func (s *Store) addEvent(ctx context.Context, t *tx, e report.Event) error {
 		return fmt.Errorf("number event: %w", err)
 	}
 	e.ID = ids[0]
-	var id int64
 	if e.Zone != "" {
-		err := t.get(ctx, &id, `SELECT id FROM zones WHERE name = ? ORDER BY id DESC LIMIT 1`, []byte(e.Zone.Key()))
+		err := t.get(ctx, &e.ZoneID, `SELECT id FROM zones WHERE name = ? ORDER BY id DESC LIMIT 1`, []byte(e.Zone.Key()))
 		if err = none(err, nil); err != nil {
 			return err
 		}
 	}
-	if err := s.insertEvents(ctx, t, []report.Event{e}, []int64{id}); err != nil {
+	if err := s.insertEvents(ctx, t, []report.Event{e}); err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
 	return nil
@@ -76,7 +83,8 @@ func (s *Store) AddEvent(ctx context.Context, e report.Event) error {
 
 // Events is what the filter selects, newest first.
 func (s *Store) Events(ctx context.Context, f fleet.EventFilter) ([]report.Event, error) {
-	q := `SELECT id, at, actor, command, action, zone, server, serial, comment, before, result FROM events WHERE 1 = 1`
+	q := `SELECT id, at, actor, command, action, zone, server, serial, comment, before, result, COALESCE(zone_id, 0), from_serial, removed, added
+		FROM events WHERE 1 = 1`
 	var args []any
 	if f.ZoneID != 0 {
 		q += ` AND zone_id = ?`
@@ -90,6 +98,13 @@ func (s *Store) Events(ctx context.Context, f fleet.EventFilter) ([]report.Event
 		q += ` AND server = ?`
 		args = append(args, f.Server)
 	}
+	if f.Database {
+		q += ` AND server = ''`
+	}
+	if !f.Since.IsZero() {
+		q += ` AND at >= ?`
+		args = append(args, millis(f.Since))
+	}
 	if f.Before != 0 {
 		q += ` AND id < ?`
 		args = append(args, f.Before)
@@ -102,8 +117,9 @@ func (s *Store) Events(ctx context.Context, f fleet.EventFilter) ([]report.Event
 			var e report.Event
 			var at int64
 			var actor, key []byte
-			var serial sql.NullInt64
-			err := rows.Scan(&e.ID, &at, &actor, &e.Command, &e.Action, &key, &e.Server, &serial, &e.Comment, &e.Before, &e.Result)
+			var serial, from sql.NullInt64
+			err := rows.Scan(&e.ID, &at, &actor, &e.Command, &e.Action, &key, &e.Server, &serial, &e.Comment, &e.Before, &e.Result,
+				&e.ZoneID, &from, &e.Removed, &e.Added)
 			if err != nil {
 				return err
 			}
@@ -115,7 +131,7 @@ func (s *Store) Events(ctx context.Context, f fleet.EventFilter) ([]report.Event
 					return fmt.Errorf("%w: event %d: %w", fleet.ErrCorrupt, e.ID, err)
 				}
 			}
-			e.At, e.Serial = fromMillis(at), serialPtr(serial)
+			e.At, e.Serial, e.From = fromMillis(at), serialPtr(serial), serialPtr(from)
 			out = append(out, e)
 			return nil
 		}, q+` ORDER BY id DESC LIMIT ?`, args...)
