@@ -73,6 +73,10 @@ demo: ## the story, told with a private BIND 9 on loopback; leaves nothing behin
 sample: ## write testdata/sample again from cmd/sample
 	go run ./cmd/sample testdata/sample
 
+.PHONY: docs
+docs: ## write docs/man, docs/completions and docs/json-output.md again
+	go run ./cmd/gendocs docs
+
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (10s)

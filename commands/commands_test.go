@@ -22,7 +22,7 @@ import (
 
 // tree is the whole command tree.
 func tree() *cobra.Command {
-	return newRootCmd(newApp(nil, strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}, nil))
+	return Root()
 }
 
 func walk(c *cobra.Command, visit func(*cobra.Command)) {

@@ -9,8 +9,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"dnsctl/report"
 )
@@ -61,6 +64,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = e
 	}
 	return app.finish(ctx, cmd, err)
+}
+
+// Root is the tree of commands, for what is made of it: manual pages, the
+// documentation of the output, tests.
+func Root() *cobra.Command {
+	return newRootCmd(newApp(nil, strings.NewReader(""), io.Discard, io.Discard, nil))
 }
 
 // now is the clock of the whole program.

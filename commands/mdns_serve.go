@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/keeper"
 	"dnsctl/mdns"
+	"dnsctl/render"
 	"dnsctl/sync/inventory"
 )
 
@@ -53,11 +53,17 @@ When it is ready it prints one line on standard output, as JSON with -o json. Wi
 
 // ready is the line that says that zones are served.
 type ready struct {
-	Ready  bool             `json:"ready"`
-	Listen []netip.AddrPort `json:"listen"`
-	HTTP   string           `json:"http,omitempty"`
-	Zones  int              `json:"zones"`
+	listen []netip.AddrPort
+	http   string
+	zones  int
 }
+
+var readyColumns = render.List[ready]{Columns: []render.Column[ready]{
+	{Name: "ready", Value: func(ready) any { return true }},
+	{Name: "listen", Value: func(r ready) any { return r.listen }},
+	{Name: "http", Value: func(r ready) any { return r.http }},
+	{Name: "zones", Value: func(r ready) any { return r.zones }},
+}}
 
 // runMDNSServe runs the server, the keeper and the HTTP endpoint until the first
 // of them fails or ctx ends, and waits for all of them.
@@ -182,19 +188,21 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 
 // sayReady prints the one line that others wait for.
 func (a *App) sayReady(bound []netip.AddrPort, web net.Listener, zones int) {
-	r := ready{Ready: true, Listen: bound, Zones: zones}
+	r := ready{listen: bound, zones: zones}
 	if web != nil {
-		r.HTTP = web.Addr().String()
+		r.http = web.Addr().String()
 	}
-	if a.wantsJSON() {
-		if b, err := json.Marshal(r); err == nil {
-			_, _ = io.WriteString(a.Out.Out, string(b)+"\n") // nobody may be listening
+	if a.Out.Format.Machine() || a.Out.Format == render.Name {
+		o := *a.Out
+		if o.Format == render.JSON {
+			o.Format = render.JSONL // one line, which is a JSON document as well
 		}
+		_ = readyColumns.Result(&o, r) // nobody may be listening
 		return
 	}
 	text := fmt.Sprintf("ready: serving %d zones on %v", zones, bound)
-	if r.HTTP != "" {
-		text += ", http://" + r.HTTP
+	if r.http != "" {
+		text += ", http://" + r.http
 	}
 	_, _ = io.WriteString(a.Out.Out, text+"\n")
 }

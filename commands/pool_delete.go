@@ -32,6 +32,5 @@ func runPoolDelete(ctx context.Context, a *App, name, comment string) error {
 	if err := a.store.DeletePool(ctx, p.Name, a.byWith(comment)); err != nil {
 		return err
 	}
-	a.Out.Say("pool %s is deleted", p.Name)
-	return nil
+	return a.showDone("pool", p.Name, "deleted")
 }

@@ -64,5 +64,5 @@ func runQuarantinePurge(ctx context.Context, a *App, args []string) error {
 		n++
 	}
 	purged := render.List[int64]{Columns: []render.Column[int64]{{Name: "purged", Value: func(n int64) any { return n }}}}
-	return purged.Write(a.Out, render.Rows([]int64{n}))
+	return purged.Result(a.Out, n)
 }

@@ -38,10 +38,17 @@ func (a *App) showResult(r edit.Result, err error) error {
 	for _, w := range r.Warnings {
 		a.warn(w.Place, w.Text)
 	}
-	if a.Out.Format == render.JSON || a.Out.Format == render.YAML {
-		return resultColumns.One(a.Out, r)
-	}
-	return resultColumns.Write(a.Out, render.Rows([]edit.Result{r}))
+	return resultColumns.Result(a.Out, r)
+}
+
+// showDone shows what became of a thing that is not there any more: column says
+// what it is, action what was done to it.
+func (a *App) showDone(column string, name any, action string) error {
+	list := render.List[string]{Columns: []render.Column[string]{
+		{Name: column, Value: func(string) any { return name }},
+		{Name: "action", Value: func(action string) any { return action }},
+	}}
+	return list.Result(a.Out, action)
 }
 
 // meta says who makes a change.

@@ -63,7 +63,7 @@ Without any configuration everything works on an SQLite file.`,
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newTopics()...)
+	root.AddCommand(newTopics(a)...)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.SetHelpCommandGroupID(groupTopics)
 	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", Hidden: true,
@@ -83,7 +83,7 @@ func (a *App) bindGlobal(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.SortFlags = false
 	f.StringVar(&a.flags.config, "config", "", "read this configuration `file` before the user's and the system's")
-	f.String("store", "", "the database, sqlite:PATH or postgres://USER@HOST/DATABASE")
+	f.String("store", "", "the `URL` of the database, sqlite:PATH or postgres://USER@HOST/DATABASE")
 	f.VarP(newEnum(&a.flags.output, "table", formats()...), "output", "o", "format of the output")
 	f.StringSliceVar(&a.flags.columns, "columns", nil, "show these `columns`, in this order")
 	f.BoolVar(&a.flags.noHeaders, "no-headers", false, "leave the headings out")

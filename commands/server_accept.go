@@ -68,7 +68,7 @@ func runServerAccept(ctx context.Context, a *App, name, comment string) error {
 	if s, err = w.store.Server(ctx, s.Name); err != nil {
 		return err
 	}
-	return serverColumns.Write(a.Out, render.Rows([]fleet.Server{s}))
+	return serverColumns.Result(a.Out, s)
 }
 
 // confirmAcceptance says what accepting means, on standard error, and asks.

@@ -11,7 +11,6 @@ import (
 
 	"dnsctl/bootstrap"
 	"dnsctl/fleet"
-	"dnsctl/render"
 	"dnsctl/report"
 )
 
@@ -122,5 +121,5 @@ func runServerAdd(ctx context.Context, a *App, o serverAddOptions) error {
 	if added.Zones > 0 {
 		a.Out.Say("%s has %d zones already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, added.Zones, o.name)
 	}
-	return serverColumns.Write(a.Out, render.Rows([]fleet.Server{added.Server}))
+	return serverColumns.Result(a.Out, added.Server)
 }

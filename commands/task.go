@@ -106,5 +106,5 @@ func runTaskRetry(ctx context.Context, a *App, server string, args []string) err
 		return err
 	}
 	retried := render.List[int64]{Columns: []render.Column[int64]{{Name: "retried", Value: func(n int64) any { return n }}}}
-	return retried.Write(a.Out, render.Rows([]int64{n}))
+	return retried.Result(a.Out, n)
 }

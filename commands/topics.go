@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dnsctl/config"
+	"dnsctl/render"
 	"dnsctl/report"
 )
 
@@ -16,23 +17,70 @@ func asFlag[T error](err error, target *T) bool { return errors.As(err, target) 
 
 // newTopics makes the help topics. They are commands, so that they show up where
 // commands do, man pages included.
-func newTopics() []*cobra.Command {
-	topics := []*cobra.Command{
-		{Use: "environment", Short: "Settings: files, environment variables, precedence", Long: environmentTopic()},
-		{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesTopic()},
-		{Use: "output", Short: "Formats of the output and what scripts may rely on", Long: outputTopic},
+func newTopics(a *App) []*cobra.Command {
+	return []*cobra.Command{
+		topic(a, "environment", "Settings: files, environment variables, precedence", environmentTopic(), settingColumns, config.Reference),
+		topic(a, "exit-codes", "What the exit codes mean", exitCodesTopic(), exitCodeColumns, func() ([]report.ExitCode, error) { return report.ExitCodes, nil }),
+		topic(a, "output", "Formats of the output and what scripts may rely on", outputTopic(), formatColumns, func() ([]formatUse, error) { return formatUses, nil }),
 	}
-	for _, t := range topics {
-		t.GroupID = groupTopics
-		t.Args = cobra.NoArgs
-		t.Example = "  dnsctl " + t.Use
-		t.RunE = func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), cmd.Long)
-			return err
-		}
-	}
-	return topics
 }
+
+// topic makes one: a text for people, and its list for programs.
+func topic[T any](a *App, use, short, long string, list render.List[T], rows func() ([]T, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long, GroupID: groupTopics, Args: cobra.NoArgs, Example: "  dnsctl " + use + "\n  dnsctl " + use + " -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !a.Out.Format.Machine() && a.Out.Format != render.Name && len(a.Out.Columns) == 0 {
+				_, err := fmt.Fprintln(a.Out.Out, cmd.Long)
+				return err
+			}
+			all, err := rows()
+			if err != nil {
+				return err
+			}
+			return list.Write(a.Out, render.Rows(all))
+		},
+	}
+}
+
+var settingColumns = render.List[config.Entry]{Columns: []render.Column[config.Entry]{
+	{Name: "key", Value: func(e config.Entry) any { return e.Key }},
+	{Name: "variable", Value: func(e config.Entry) any { return e.Env }},
+	{Name: "flag", Value: func(e config.Entry) any {
+		if e.Flag == "" {
+			return ""
+		}
+		return "--" + e.Flag
+	}},
+	{Name: "default", Value: func(e config.Entry) any { return e.Default }},
+	{Name: "use", Value: func(e config.Entry) any { return e.Doc }},
+}}
+
+var exitCodeColumns = render.List[report.ExitCode]{Columns: []render.Column[report.ExitCode]{
+	{Name: "code", Value: func(e report.ExitCode) any { return int(e.Code) }},
+	{Name: "meaning", Value: func(e report.ExitCode) any { return e.Meaning }},
+}}
+
+// formatUse says what a format is for.
+type formatUse struct {
+	format render.Format
+	use    string
+}
+
+var formatUses = []formatUse{
+	{render.Table, "on a terminal aligned columns, relative times and colors; elsewhere tab-separated values, never cut, with times in RFC 3339 and UTC"},
+	{render.Wide, "table with all columns"},
+	{render.JSON, "one JSON document; its fields are only ever added to"},
+	{render.JSONL, "one JSON object per line"},
+	{render.YAML, "the same as json, as YAML"},
+	{render.CSV, "comma-separated values with a line of headings"},
+	{render.Name, "names only, one per line, for use in other commands"},
+}
+
+var formatColumns = render.List[formatUse]{Columns: []render.Column[formatUse]{
+	{Name: "format", Value: func(f formatUse) any { return string(f.format) }},
+	{Name: "use", Value: func(f formatUse) any { return f.use }},
+}}
 
 func exitCodesTopic() string {
 	var b strings.Builder
@@ -81,17 +129,17 @@ is shown by: dnsctl config show --origin
 	return b.String()
 }
 
-const outputTopic = `Results go to standard output, everything else to standard error.
+func outputTopic() string {
+	var b strings.Builder
+	b.WriteString("Results go to standard output, everything else to standard error.\n\n")
+	for _, f := range formatUses {
+		text := strings.TrimLeft(wrap(f.use, 80, "          "), " ")
+		fmt.Fprintf(&b, "  %-6s  %s", f.format, text)
+	}
+	return b.String() + outputRest
+}
 
-  table   on a terminal aligned columns, relative times and colors; elsewhere
-          tab-separated values, never cut, with times in RFC 3339 and UTC
-  wide    table with all columns
-  json    one JSON document; its fields are only ever added to
-  jsonl   one JSON object per line
-  yaml    the same as json, as YAML
-  csv     comma-separated values with a line of headings
-  name    names only, one per line, for use in other commands
-
+const outputRest = `
 --columns chooses columns by their names, which are the JSON fields' names;
 --no-headers leaves the headings out. Names of zones end in a dot. Lists are []
 when they are empty, never null. With -o json and jsonl an error is a JSON object

@@ -183,5 +183,5 @@ func (a *App) createKey(ctx context.Context, k fleet.Key, by fleet.By) error {
 		return err
 	}
 	made.ScopeName = k.ScopeName
-	return keyColumns.Write(a.Out, render.Rows([]fleet.Key{made}))
+	return keyColumns.Result(a.Out, made)
 }

@@ -40,8 +40,7 @@ func runTSIGDelete(ctx context.Context, a *App, name, comment string) error {
 	if err := a.store.DeleteKey(ctx, k.Name, a.byWith(comment)); err != nil {
 		return err
 	}
-	a.Out.Say("key %s is deleted", keyText(k.Name))
-	return nil
+	return a.showDone("key", k.Name, "deleted")
 }
 
 // lastKey refuses to delete the only valid key of a pool.

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"dnsctl/fleet"
+	"dnsctl/render"
+	"dnsctl/zone"
 )
 
 type tsigShowOptions struct {
@@ -79,9 +81,25 @@ func runTSIGShow(ctx context.Context, a *App, o tsigShowOptions) error {
 			return err
 		}
 	}
-	_, err = io.WriteString(a.Out.Out, fmt.Sprintf(snippets[o.program], keyText(k.Name), algorithmText(k), text))
+	s := snippet{k.Name, o.program, fmt.Sprintf(snippets[o.program], keyText(k.Name), algorithmText(k), text)}
+	if a.Out.Format.Machine() || a.Out.Format == render.Name || len(a.Out.Columns) > 0 {
+		return snippetColumns.Result(a.Out, s)
+	}
+	_, err = io.WriteString(a.Out.Out, s.text)
 	return err
 }
+
+// snippet is a key as a program's configuration has it.
+type snippet struct {
+	key           zone.Name
+	program, text string
+}
+
+var snippetColumns = render.List[snippet]{Columns: []render.Column[snippet]{
+	{Name: "key", Value: func(s snippet) any { return s.key }},
+	{Name: "program", Value: func(s snippet) any { return s.program }},
+	{Name: "snippet", Value: func(s snippet) any { return s.text }},
+}}
 
 // secretText is a key's secret in base64.
 func (a *App) secretText(ctx context.Context, k fleet.Key) (string, error) {

@@ -180,6 +180,15 @@ func (l List[T]) One(o *Output, row T) error {
 	})
 }
 
+// Result shows what a command made of one thing: an object in json and yaml, a
+// list of one row elsewhere.
+func (l List[T]) Result(o *Output, row T) error {
+	if o.Format == JSON || o.Format == YAML {
+		return l.One(o, row)
+	}
+	return l.Write(o, Rows([]T{row}))
+}
+
 // Data shows a value that has its own JSON form, in json, jsonl or yaml.
 func (o *Output) Data(v any) error {
 	b, err := json.Marshal(v)

@@ -21,11 +21,14 @@ const (
 	ExitInterrupted Exit = 130
 )
 
-// ExitCodes says what each code means, in the order of the documentation.
-var ExitCodes = []struct {
+// ExitCode is a row of the table.
+type ExitCode struct {
 	Code    Exit
 	Meaning string
-}{
+}
+
+// ExitCodes says what each code means, in the order of the documentation.
+var ExitCodes = []ExitCode{
 	{ExitOK, "done; in agreement"},
 	{ExitFailed, "failed"},
 	{ExitUsage, "usage or configuration error"},

@@ -12,13 +12,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"dnsctl/commands"
 	"dnsctl/testbed"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(runner{m}, map[string]func(){
-		"dnsctl": func() { os.Exit(commands.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())) },
+		"dnsctl": func() { os.Exit(runChecked()) },
 	})
 }
 
@@ -77,6 +76,14 @@ func params(t *testing.T, dir, kind string) testscript.Params {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DNSCTL_STORE", url)
 			env.Setenv("DNSCTL_SECRET_IDENTITY_FILE", filepath.Join(env.WorkDir, "identity.age"))
+			faults := filepath.Join(t.TempDir(), "schema-faults")
+			env.Setenv(schemaFile, filepath.Join(root, "docs", "schema", "dnsctl-v1.json"))
+			env.Setenv(schemaFaults, faults)
+			env.Defer(func() {
+				if text, err := os.ReadFile(faults); err == nil {
+					t.Errorf("what was printed is not what docs/schema says:\n%s", text)
+				}
+			})
 			env.Setenv("SAMPLE", filepath.Join(root, "testdata", "sample"))
 			env.Setenv("SHARED", filepath.Join(root, "..", "shared", "data"))
 			if dir := os.Getenv("GOCOVERDIR"); dir != "" {
