@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"dnsctl/bootstrap"
 	"dnsctl/config"
@@ -144,7 +145,7 @@ func withoutOK(rep report.Report) report.Report {
 	for i, s := range rep.Servers {
 		items := make([]report.Item, 0, len(s.Items))
 		for _, it := range s.Items {
-			if it.Class == report.OK && (it.Action == report.None || it.Action == "") || isMarker(it) {
+			if it.Class == report.OK && (it.Action == report.None || it.Action == "") || isMarker(it) || slices.Contains(it.Attributes, report.Unplanned) {
 				continue
 			}
 			items = append(items, it)
@@ -157,12 +158,7 @@ func withoutOK(rep report.Report) report.Report {
 }
 
 func isMarker(it report.Item) bool {
-	for _, at := range it.Attributes {
-		if at == report.MarkerZone {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(it.Attributes, report.MarkerZone)
 }
 
 // pool is the pool of this name, or an error that knows what may have been meant.

@@ -9,6 +9,7 @@ import (
 
 	"dnsctl/fleet"
 	"dnsctl/render"
+	"dnsctl/report"
 	"dnsctl/sync/apply"
 	"dnsctl/sync/plan"
 )
@@ -22,6 +23,8 @@ type syncOptions struct {
 	allowEmpty bool
 	noCopy     bool
 	comment    string
+	planOut    string
+	plan       string
 }
 
 func newSyncCmd(a *App) *cobra.Command {
@@ -41,10 +44,19 @@ brings back.
 
 More than 10 foreign zones, and 5% of a server's, in 24 hours are deleted only with
 --max-delete and their exact number. --dry-run only shows the steps; its exit code
-is 3 when there are any.`,
+is 3 when there are any.
+
+--plan-out writes the steps into a file as well, each with what it rests on, and
+approves the exact number of deletions that they are. --plan applies such a file,
+- is standard input: each step as far as what it rests on still holds; the others
+are dropped, with the reason, and the exit code is 6. Nothing is done that the plan
+does not name, every guard holds as ever, and deletions that it names need neither
+--yes nor --max-delete. A plan of another store, or epoch, is refused (exit code 5).`,
 		Example: `  dnsctl sync --dry-run
   dnsctl sync ns1 --yes
-  dnsctl sync ns1 --unmanaged warn`,
+  dnsctl sync ns1 --unmanaged warn
+  dnsctl sync --plan-out plan.json
+  dnsctl sync --plan plan.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.servers = args
 			if !cmd.Flags().Changed("max-delete") {
@@ -63,8 +75,11 @@ is 3 when there are any.`,
 	f.IntVar(&o.maxDelete, "max-delete", 0, "delete exactly this `number` of foreign zones, past the daily limit")
 	f.BoolVar(&o.allowEmpty, "allow-empty", false, "an empty list of wanted zones is meant")
 	f.BoolVar(&o.noCopy, "no-copy", false, "delete even what cannot be copied first")
+	f.StringVar(&o.planOut, "plan-out", "", "only show the steps, and write them into this `file`")
+	f.StringVar(&o.plan, "plan", "", "apply the plan in this `file`, and nothing else")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
 	complete(c, "unmanaged", policyNames()...)
+	c.MarkFlagsMutuallyExclusive("plan", "plan-out", "max-delete")
 	return c
 }
 
@@ -77,23 +92,34 @@ func policyNames() []string {
 }
 
 func runSync(ctx context.Context, a *App, o syncOptions) error {
-	servers, err := a.servers(ctx, o.servers)
-	if err != nil {
-		return err
-	}
-	w, err := a.workshop(ctx)
-	if err != nil {
-		return err
-	}
 	opts := apply.SyncOptions{DryRun: o.dryRun, Plan: plan.Options{Unmanaged: fleet.Policy(o.unmanaged), AllowEmpty: o.allowEmpty, NoCopy: o.noCopy}}
 	if o.maxDelete >= 0 {
 		opts.Plan.MaxDelete = &o.maxDelete
 	}
 	progress := a.Out.Progress()
 	opts.Meta, opts.Progress, opts.Confirm = a.meta(o.comment), progress.Update, a.confirmDeletions(progress)
-	rep, err := w.syncer.Sync(ctx, "sync", servers, opts)
+	rep, err := a.sync(ctx, o, opts)
 	progress.Done()
 	return a.showReport(rep, o.all, err)
+}
+
+// sync syncs, makes a plan file, or applies one.
+func (a *App) sync(ctx context.Context, o syncOptions, opts apply.SyncOptions) (report.Report, error) {
+	if o.plan != "" {
+		return a.applyPlan(ctx, o, opts)
+	}
+	servers, err := a.servers(ctx, o.servers)
+	if err != nil {
+		return report.Report{}, err
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return report.Report{}, err
+	}
+	if o.planOut != "" {
+		return a.makePlan(ctx, w, servers, o.planOut, opts)
+	}
+	return w.syncer.Sync(ctx, "sync", servers, opts)
 }
 
 // confirmDeletions asks for each server's deletions, one question at a time;

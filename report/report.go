@@ -38,6 +38,7 @@ const (
 	OlderStore  = "older-store" // carries our primaries or keys, yet is unknown here
 	CatalogZone = "catalog"     // a member of a catalog on that server
 	Ignored     = "ignored"     // a foreign zone whose pool's policy is ignore
+	Unplanned   = "unplanned"   // not in the plan file that is applied, so nothing was done about it
 	MarkerZone  = "marker"      // a marker or catalog zone; only with --all
 )
 

@@ -50,7 +50,7 @@ func withheldIn(m Mode) Exit {
 }
 
 func (it Item) verdict(m Mode) Exit {
-	if slices.Contains(it.Attributes, MarkerZone) || slices.Contains(it.Attributes, Ignored) {
+	if slices.Contains(it.Attributes, MarkerZone) || slices.Contains(it.Attributes, Ignored) || slices.Contains(it.Attributes, Unplanned) {
 		return ExitOK
 	}
 	switch {

@@ -27,6 +27,16 @@ type SyncOptions struct {
 	Options
 	Plan   plan.Options
 	DryRun bool // plan only, and take no lock
+
+	made  func(plan.Named)       // gets each server's part of a plan file; for several servers at once
+	named map[string]*plan.Named // by server: only what a plan file names
+}
+
+func (o SyncOptions) mode() report.Mode {
+	if o.DryRun {
+		return report.DryRun
+	}
+	return report.Applied
 }
 
 // Sync plans each server and carries the plan out. Servers are worked on side by
@@ -56,11 +66,7 @@ func (y *Syncer) Sync(ctx context.Context, command string, servers []fleet.Serve
 		}
 		return out
 	})
-	mode := report.Applied
-	if o.DryRun {
-		mode = report.DryRun
-	}
-	rep.Exit = rep.Verdict(mode)
+	rep.Exit = rep.Verdict(o.mode())
 	return rep, ctx.Err()
 }
 
@@ -70,12 +76,22 @@ func (y *Syncer) one(ctx context.Context, s fleet.Server, o SyncOptions) (report
 		return report.Server{}, err
 	}
 	defer ses.Close()
-	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress})
+	named := o.named[s.Name]
+	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress, Closely: closely(named)})
 	if err != nil {
 		return report.Server{}, err
 	}
 	in.Options = o.Plan
+	if in.Named = named; named != nil && named.ApprovedDeletions != nil {
+		in.Options.NoLimit, o.Confirm = true, nil
+	}
+	if o.made != nil {
+		in.Options.NoLimit = true // the file's approval names the number
+	}
 	p := plan.Make(in)
+	if o.made != nil {
+		o.made(plan.Name(in, p))
+	}
 	if o.DryRun {
 		return Report(p), nil
 	}

@@ -124,6 +124,7 @@ func (s *Session) Wanted(ctx context.Context) ([]fleet.Wanted, int64, error) {
 // LookOptions say how closely to look.
 type LookOptions struct {
 	Deep     bool                  // primaries and keys of every zone
+	Closely  map[zone.Key]bool     // primaries and keys of these at least
 	Progress func(report.Progress) // may be nil
 }
 
@@ -266,7 +267,7 @@ func (s *Session) details(ctx context.Context, in *plan.Input, o LookOptions) er
 		}
 		h := fnv.New32a()
 		h.Write([]byte(st.Zone.Key()))
-		if o.Deep || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
+		if o.Deep || o.Closely[st.Zone.Key()] || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
 			ask = append(ask, index[st.Zone.Key()])
 		}
 	}

@@ -103,7 +103,7 @@ func (in *Input) guardLimit(p *Plan) {
 			foreign++
 		}
 	}
-	if foreign == 0 {
+	if foreign == 0 || in.Options.NoLimit {
 		return
 	}
 	limit := ForeignLimit(zones)

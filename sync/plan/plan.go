@@ -27,6 +27,7 @@ type Input struct {
 
 	ForeignDeleted int // foreign zones deleted from this server in the last 24 hours
 	Options        Options
+	Named          *Named // only what this part of a plan file names is done; nil is everything
 }
 
 // Options narrow what a plan may do; each override covers one guard only.
@@ -35,6 +36,7 @@ type Options struct {
 	MaxDelete  *int         // exact number of foreign zones to delete, past the limit of guard 3
 	AllowEmpty bool         // an empty wanted list is meant (guard 2)
 	NoCopy     bool         // delete even what cannot be copied (guard 5)
+	NoLimit    bool         // the number of foreign zones to delete is approved in a plan file (guard 3)
 }
 
 // Have is a zone on the nameserver, with what it answered over DNS.
@@ -121,6 +123,7 @@ func Make(in Input) Plan {
 	for _, h := range have {
 		p.Steps = append(p.Steps, in.unwanted(h))
 	}
+	in.narrow(&p)
 	slices.SortFunc(p.Steps, func(a, b Step) int {
 		return zone.ID{Owner: a.Zone.Key()}.Compare(zone.ID{Owner: b.Zone.Key()})
 	})
