@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 
 	"dnsctl/fleet"
@@ -27,12 +28,9 @@ type cache struct {
 	flights map[int64]*flight
 }
 
-// flight is a load that several requests wait for.
-type flight struct {
-	done chan struct{}
-	c    *content
-	err  error
-}
+// streamMin is how large a zone must be, in octets, for its transfer to begin
+// while it is loaded.
+const streamMin = 64 << 10
 
 func newCache(source Content, index *index, m *metrics, budget int64, loads int) *cache {
 	return &cache{
@@ -55,20 +53,9 @@ func (k *cache) peek(e *entry) *content {
 // store once for all who ask at the same time.
 func (k *cache) get(ctx context.Context, e *entry) (*content, error) {
 	for {
-		if c := k.peek(e); c != nil {
-			k.m.cacheHits.Inc()
+		c, f, first := k.begin(ctx, e)
+		if c != nil {
 			return c, nil
-		}
-		k.mu.Lock()
-		f, wait := k.flights[e.edition]
-		if !wait {
-			f = &flight{done: make(chan struct{})}
-			k.flights[e.edition] = f
-		}
-		k.mu.Unlock()
-		if !wait {
-			// The load is finished for the others who wait even when this request ends.
-			go k.fly(context.WithoutCancel(ctx), f, e)
 		}
 		select {
 		case <-f.done:
@@ -81,15 +68,56 @@ func (k *cache) get(ctx context.Context, e *entry) (*content, error) {
 		if f.c.version >= e.version {
 			return f.c, nil
 		}
-		if !wait {
+		if first {
 			return nil, fmt.Errorf("load zone %s: %w", e.apex(), errBehind)
 		}
 	}
 }
 
+// begin is the entry's content when it is at hand, or else the load of it that is
+// under way; first says that this call began it. What is loaded may turn out to
+// be older than the entry.
+func (k *cache) begin(ctx context.Context, e *entry) (c *content, f *flight, first bool) {
+	if c := k.peek(e); c != nil {
+		k.m.cacheHits.Inc()
+		return c, nil, false
+	}
+	k.mu.Lock()
+	f, wait := k.flights[e.edition]
+	if !wait {
+		f = newFlight()
+		k.flights[e.edition] = f
+	}
+	k.mu.Unlock()
+	if !wait {
+		// The load is finished for the others who wait even when this request ends.
+		go k.fly(context.WithoutCancel(ctx), f, e)
+	}
+	return nil, f, !wait
+}
+
+// open is get for a transfer: where the content is not at hand it may be the load
+// of it instead, which has read the first part and is of the entry's version or a
+// later one.
+func (k *cache) open(ctx context.Context, e *entry) (*content, *flight, error) {
+	c, f, _ := k.begin(ctx, e)
+	if c != nil {
+		return c, nil, nil
+	}
+	if _, version, ok, err := f.part(ctx, 0); err == nil && ok && version >= e.version {
+		return nil, f, nil
+	}
+	c, err := k.get(ctx, e)
+	return c, nil, err
+}
+
 func (k *cache) fly(ctx context.Context, f *flight, e *entry) {
 	k.loads <- struct{}{}
-	f.c, f.err = k.load(ctx, e)
+	read := f.read
+	if e.octets > 0 && e.octets < streamMin {
+		read = nil // it is there before anybody could send a part of it
+	}
+	f.c, f.err = k.load(ctx, e, read)
 	<-k.loads
 	k.mu.Lock()
 	delete(k.flights, e.edition)
@@ -105,7 +133,7 @@ func (k *cache) fly(ctx context.Context, f *flight, e *entry) {
 
 // load applies the stored changes to an older version that is at hand, or else
 // reads the whole zone.
-func (k *cache) load(ctx context.Context, e *entry) (*content, error) {
+func (k *cache) load(ctx context.Context, e *entry, read func(int64, iter.Seq[zone.RRset])) (*content, error) {
 	k.mu.Lock()
 	old, _ := k.kept.get(e.edition)
 	k.mu.Unlock()
@@ -118,7 +146,7 @@ func (k *cache) load(ctx context.Context, e *entry) (*content, error) {
 			}
 		}
 	}
-	s, version, err := k.source.Snapshot(ctx, e.edition)
+	s, version, err := k.source.Stream(ctx, e.edition, read)
 	if err != nil {
 		k.m.cacheLoads.WithLabelValues("failed").Inc()
 		return nil, fmt.Errorf("load zone %s: %w", e.apex(), err)

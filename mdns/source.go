@@ -2,6 +2,7 @@ package mdns
 
 import (
 	"context"
+	"iter"
 
 	"dnsctl/fleet"
 	"dnsctl/zone"
@@ -25,9 +26,11 @@ type Follower interface {
 
 // Content is how zones are loaded.
 type Content interface {
-	// Snapshot is the edition's content and the version it is of, both from one
-	// database snapshot. The error wraps fleet.ErrNoZone when there is none.
-	Snapshot(ctx context.Context, edition int64) (s *zone.Snapshot, version int64, err error)
+	// Stream is the edition's content and the version it is of, both from one
+	// database snapshot. While it reads it calls read with the version and the next
+	// RRsets in canonical order, again and again, first with those of the apex. The
+	// error wraps fleet.ErrNoZone when there is no such edition.
+	Stream(ctx context.Context, edition int64, read func(version int64, sets iter.Seq[zone.RRset])) (s *zone.Snapshot, version int64, err error)
 	// Deltas is the unbroken chain of stored changes that leads from one serial
 	// of the edition to another, oldest first; nil when history does not reach
 	// back that far, or when the chain is larger than maxOctets as stored.

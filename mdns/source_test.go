@@ -3,6 +3,7 @@ package mdns
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -29,8 +30,10 @@ type memory struct {
 	pools   []fleet.Pool
 	keys    []fleet.Key
 	fail    error         // returned by every method
-	hold    chan struct{} // when set, Snapshot waits for it
-	loads   int           // of Snapshot
+	hold    chan struct{} // when set, Stream waits for it
+	loads   int           // of Stream
+	broken  error         // Stream fails with it when it has given a part
+	parts   chan struct{} // when set, Stream waits for it before each part but the first
 	history int           // deltas kept for each zone; 0: all
 }
 
@@ -166,7 +169,7 @@ func (m *memory) Feed(_ context.Context, after int64, limit int) ([]fleet.FeedEn
 	return out, m.fail
 }
 
-func (m *memory) Snapshot(_ context.Context, edition int64) (*zone.Snapshot, int64, error) {
+func (m *memory) Stream(_ context.Context, edition int64, read func(int64, iter.Seq[zone.RRset])) (*zone.Snapshot, int64, error) {
 	m.mu.Lock()
 	hold := m.hold
 	m.mu.Unlock()
@@ -174,17 +177,36 @@ func (m *memory) Snapshot(_ context.Context, edition int64) (*zone.Snapshot, int
 		<-hold
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.loads++
+	var snap *zone.Snapshot
+	version, err, broken, parts := int64(0), fleet.ErrNoZone, m.broken, m.parts
 	for _, z := range m.zones {
 		if z.Edition == edition {
+			snap, version, err = z.snap, z.Version, m.fail
 			if z.stale != nil {
-				return z.stale, z.Version - 1, m.fail
+				snap, version = z.stale, z.Version-1
 			}
-			return z.snap, z.Version, m.fail
 		}
 	}
-	return nil, 0, fleet.ErrNoZone
+	m.mu.Unlock()
+	if err != nil || read == nil {
+		return snap, version, err
+	}
+	// First what the apex owns, as the store does.
+	all := slices.Collect(snap.All())
+	n := len(snap.At(snap.Apex().Key()))
+	for read(version, slices.Values(all[:n])); n < len(all); {
+		if broken != nil {
+			return nil, 0, broken
+		}
+		if parts != nil {
+			<-parts
+		}
+		next := min(n+512, len(all))
+		read(version, slices.Values(all[n:next]))
+		n = next
+	}
+	return snap, version, nil
 }
 
 func (m *memory) Deltas(_ context.Context, edition int64, from, to zone.Serial, maxOctets int64) ([]zone.Delta, error) {

@@ -56,13 +56,14 @@ func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
 
 	var deltas []zone.Delta
 	var content *content
+	var loading *flight
 	var err error
 	if r.q.Question.Type == zone.TypeIXFR {
 		kind = "ixfr"
 		deltas, content, err = c.s.changesSince(ctx, e, r.q.Serial)
 	}
 	if err == nil && deltas == nil && content == nil {
-		content, err = c.s.cache.get(ctx, e)
+		content, loading, err = c.s.cache.open(ctx, e)
 	}
 	if err != nil {
 		c.s.m.transfers.WithLabelValues(kind, "failed").Inc()
@@ -82,8 +83,12 @@ func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
 		if kind == "ixfr" {
 			kind = "ixfr-full"
 		}
-		t.apex, serial = content.apex, content.snap.Serial()
-		err = t.sendContent(content)
+		if content != nil {
+			t.apex, serial = content.apex, content.snap.Serial()
+			err = t.sendContent(content)
+		} else {
+			err = t.sendLoading(ctx, loading)
+		}
 	}
 	result := "done"
 	switch {
@@ -150,6 +155,46 @@ func (t *stream) sendZone(s *zone.Snapshot) error {
 			return err
 		}
 	}
+	if err := t.add(soa); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+// sendLoading sends a zone whole while it is loaded. The SOA is among the first
+// RRsets that are read.
+func (t *stream) sendLoading(ctx context.Context, f *flight) error {
+	var soa zone.RRset
+	for i := 0; ; i++ {
+		sets, _, more, err := f.part(ctx, i)
+		if err != nil {
+			return fmt.Errorf("read the zone: %w", err)
+		}
+		if !more {
+			break
+		}
+		if i == 0 {
+			for set := range sets {
+				if set.Type == zone.TypeSOA {
+					soa = set
+				}
+			}
+			t.apex = soa.Owner
+			t.start()
+			if err := t.add(soa); err != nil {
+				return err
+			}
+		}
+		for set := range sets {
+			if set.Type == zone.TypeSOA {
+				continue
+			}
+			if err := t.add(set); err != nil {
+				return err
+			}
+		}
+	}
+	f.c.images.sent.Store(true)
 	if err := t.add(soa); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package mdns
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -90,15 +91,28 @@ func records(t testing.TB, text string) (sets []zone.RRset) {
 // until the transfer's end, checking every message.
 func fetch(t testing.TB, addr string, q []byte, verify *wire.Verifier) (rcode wire.Rcode, recs []wire.Record, datas []string, messages int) {
 	t.Helper()
+	return receive(t, ask(t, addr, q), q, verify)
+}
+
+// ask sends a question over a connection of its own, which is closed when the
+// test ends.
+func ask(t testing.TB, addr string, q []byte) net.Conn {
+	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	if err := wire.WriteFrame(c, q); err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// receive reads the transfer that q asked for.
+func receive(t testing.TB, c io.Reader, q []byte, verify *wire.Verifier) (rcode wire.Rcode, recs []wire.Record, datas []string, messages int) {
+	t.Helper()
 	var last string
 	soas := 0
 	for {

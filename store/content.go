@@ -135,7 +135,17 @@ func (t *tx) contentOf(ctx context.Context, edition int64) (contentOf, error) {
 // fleet.ErrPurged when its content is gone; a malformed row is an error that
 // names the zone and the row (fleet.ErrCorrupt).
 func (s *Store) Snapshot(ctx context.Context, edition int64) (*zone.Snapshot, int64, error) {
-	snap, version, err := s.load(ctx, edition)
+	return s.Stream(ctx, edition, nil)
+}
+
+// part is how many RRsets Stream gives at once.
+const part = 512
+
+// Stream is Snapshot for who cannot wait: read is called with the version and the
+// next RRsets again and again while rows are read, in canonical order and first
+// with those of the apex, which the SOA is among. An error may still follow.
+func (s *Store) Stream(ctx context.Context, edition int64, read func(version int64, sets iter.Seq[zone.RRset])) (*zone.Snapshot, int64, error) {
+	snap, version, err := s.load(ctx, edition, read)
 	if err == nil {
 		return snap, version, nil
 	}
@@ -157,7 +167,7 @@ type rrsetOf struct {
 
 var errNoApex = fmt.Errorf("%w: there is no SOA at the zone apex", fleet.ErrCorrupt)
 
-func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64, error) {
+func (s *Store) load(ctx context.Context, edition int64, read func(int64, iter.Seq[zone.RRset])) (*zone.Snapshot, int64, error) {
 	stmt, err := s.prepared(ctx, selectSnapshot) //nolint:sqlclosecheck // the store keeps it until it is closed
 	if err != nil {
 		return nil, 0, err
@@ -171,6 +181,7 @@ func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64,
 	var apex zone.Key
 	var first []rrsetOf // what the apex owns before its SOA
 	var version int64
+	given := 0
 	var r rrsetRow
 	dest := append(r.dest(), &r.header)
 	for rows.Next() {
@@ -182,7 +193,14 @@ func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64,
 		case err != nil:
 			return nil, 0, err
 		case b != nil && key.Under(apex):
+			if read != nil && (b.Len()-given >= part || given == 0 && key != apex) {
+				read(version, b.From(given))
+				given = b.Len()
+			}
 			b.AddKeyed(key, set)
+			if !b.Sorted() {
+				return nil, 0, r.corrupt("it is out of order")
+			}
 		case b != nil:
 			return nil, 0, r.corrupt("it is not in the zone")
 		case r.header == nil:
@@ -207,6 +225,9 @@ func (s *Store) load(ctx context.Context, edition int64) (*zone.Snapshot, int64,
 	}
 	if b == nil {
 		return nil, 0, errNoApex
+	}
+	if read != nil && b.Len() > given {
+		read(version, b.From(given))
 	}
 	snap, err := b.Build()
 	if err != nil {

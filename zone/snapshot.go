@@ -191,6 +191,25 @@ func (b *Builder) AddKeyed(key Key, set RRset) {
 	b.entries = append(b.entries, e)
 }
 
+// Len is how many RRsets were added.
+func (b *Builder) Len() int { return len(b.entries) }
+
+// Sorted says whether all RRsets came in canonical order, each once.
+func (b *Builder) Sorted() bool { return b.sorted }
+
+// From yields what was added from the i-th RRset on, up to now. It may be used
+// while more is added, and as long as the builder is Sorted also after Build.
+func (b *Builder) From(i int) iter.Seq[RRset] {
+	added := b.entries[i:len(b.entries):len(b.entries)]
+	return func(yield func(RRset) bool) {
+		for j := range added {
+			if !yield(added[j].set) {
+				return
+			}
+		}
+	}
+}
+
 // Build makes the snapshot. Of RRsets with the same ID the records are united;
 // the first one's TTL and owner spelling hold. The error is ErrNoSOA, or says
 // what is wrong with the SOA. Nothing else is checked here: see Check.

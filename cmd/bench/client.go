@@ -130,6 +130,7 @@ func at(n int, f func(i int) error) error {
 type transferred struct {
 	records int
 	octets  int64
+	first   time.Duration // from the question to the first message
 }
 
 // transfer asks once on a connection of its own and reads the number of records
@@ -140,11 +141,16 @@ func transfer(addr string, frame []byte, records int) (transferred, error) {
 		return transferred{}, err
 	}
 	defer s.Close()
+	began := time.Now()
 	if _, err := s.Write(frame); err != nil {
 		return transferred{}, err
 	}
+	if err := s.message(); err != nil {
+		return transferred{}, err
+	}
+	first := time.Since(began)
 	err = s.count(records)
-	return transferred{s.records, s.octets}, err
+	return transferred{s.records, s.octets, first}, err
 }
 
 // udpWindow is how many questions one socket has open at a time, udpSockets how

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"iter"
 	"slices"
 	"testing"
 
@@ -19,6 +20,27 @@ var contentTests = map[string]func(*testing.T, *env){
 		}
 		if _, err := e.Zone(t.Context(), name("a.example.")); !errors.Is(err, fleet.ErrNoZone) {
 			t.Errorf("zone: %v", err)
+		}
+	},
+	"a zone is given in parts while it is read": func(t *testing.T, e *env) {
+		s := content(t, "example.org.", 1, 1200)
+		z := e.create(s)
+		var got []zone.RRset
+		calls := 0
+		snap, version, err := e.Stream(t.Context(), z.Edition.ID, func(v int64, sets iter.Seq[zone.RRset]) {
+			if v != z.Edition.Version {
+				t.Errorf("part of version %d", v)
+			}
+			if calls++; calls == 1 && !slices.ContainsFunc(slices.Collect(sets), func(s zone.RRset) bool { return s.Type == zone.TypeSOA }) {
+				t.Error("the first part is without the SOA")
+			}
+			got = slices.AppendSeq(got, sets)
+		})
+		if err != nil || version != z.Edition.Version || calls < 3 {
+			t.Fatalf("version %d in %d parts, %v", version, calls, err)
+		}
+		if want := slices.Collect(s.All()); !slices.Equal(got, want) || !slices.Equal(slices.Collect(snap.All()), want) {
+			t.Errorf("%d RRsets in parts, %d whole, want %d", len(got), snap.RRsets(), len(want))
 		}
 	},
 	"owners come as the snapshot has them": func(t *testing.T, e *env) {
