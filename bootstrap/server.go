@@ -119,6 +119,15 @@ type Acceptance struct {
 // Preview looks at the server as if it were accepted.
 func (b *Bootstrapper) Preview(ctx context.Context, s fleet.Server) (Acceptance, error) {
 	s.Accepted = true
+	// Before the serials are past what the server has, a sync of it would put old
+	// ones back on the wire.
+	id, err := b.Applier.Store.Identity(ctx)
+	if err != nil {
+		return Acceptance{}, err
+	}
+	if id.Pending {
+		return Acceptance{}, report.Fail(report.ExitWithheld, fmt.Errorf("epoch %d is not finished: serials are not yet past what nameservers serve", id.Epoch), "run first: dnsctl db new-epoch")
+	}
 	ses, err := b.Fleet.Open(ctx, s)
 	if err != nil {
 		return Acceptance{}, err

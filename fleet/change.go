@@ -38,7 +38,8 @@ type Edit struct {
 	Delta   zone.Delta    // the same, as history and IXFR keep it
 	Staged  StagedContent // when set, replaces all content instead of Put and Drop
 	Signed  bool
-	RRsets  int // counts after the change
+	Epoch   int64 // that the change begins for the zone: no IXFR leads across it; 0 for all others
+	RRsets  int   // counts after the change
 	Records int
 	Octets  int
 }

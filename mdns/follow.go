@@ -23,6 +23,7 @@ type follower struct {
 	m      *metrics
 	now    func() time.Time
 
+	epoch  int64  // that the index is of
 	lastID string // random id of the entry at the index's position; empty: not known
 	behind bool   // the store was found behind the index; said once
 }
@@ -68,7 +69,16 @@ func (f *follower) load(ctx context.Context, forked bool) error {
 	if err := f.access(ctx); err != nil {
 		return err
 	}
+	store, err := f.source.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("load index: %w", err)
+	}
 	held := f.index.replace(fresh, pos, forked)
+	if f.epoch == 0 {
+		f.epoch = store.Epoch
+	} else {
+		f.enter(store)
+	}
 	if forked {
 		f.forget()
 	}
@@ -149,10 +159,47 @@ func (f *follower) catchUp(ctx context.Context) error {
 	}
 }
 
+// enter takes note of a new epoch. Once its serials are past what nameservers
+// have, what this process has served does not hold zones back any more.
+func (f *follower) enter(store fleet.Identity) {
+	if store.Epoch == f.epoch || store.Pending {
+		return
+	}
+	f.epoch = store.Epoch
+	f.log.Info("the store is in a new epoch", "epoch", store.Epoch, "released", f.index.release())
+}
+
+// release ends that zones are held back, and says how many were.
+func (x *index) release() (n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for name, e := range x.byName {
+		if e.floor == e.serial {
+			continue
+		}
+		if e.held() {
+			n++
+		}
+		free := *e
+		free.floor = free.serial
+		x.byName[name] = &free
+	}
+	return n
+}
+
 // regressed handles a feed that ends before our position. A lagging replica of
-// the database is waited for, with everything served as it was; a store put back
-// to an earlier state shows by an entry with another id once it passes us.
+// the database is waited for, with everything served as it was. A store put back
+// to an earlier state shows by a new epoch, or by an entry with another id once
+// it passes us.
 func (f *follower) regressed(ctx context.Context, pos int64) error {
+	store, err := f.source.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's epoch: %w", err)
+	}
+	if store.Epoch > f.epoch {
+		f.log.Warn("the store was put back to an earlier state; loading the index", "position", pos, "epoch", store.Epoch)
+		return f.load(ctx, true)
+	}
 	head, err := f.source.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("read feed head: %w", err)
@@ -186,6 +233,11 @@ func (f *follower) apply(ctx context.Context, entries []fleet.FeedEntry) error {
 		if err := f.access(ctx); err != nil {
 			return err
 		}
+		store, err := f.source.Identity(ctx)
+		if err != nil {
+			return fmt.Errorf("read the store's epoch: %w", err)
+		}
+		defer f.enter(store)
 	}
 	var zones []*entry
 	if len(ids) > 0 {

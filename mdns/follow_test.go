@@ -3,6 +3,7 @@ package mdns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -169,6 +170,44 @@ func TestAServedSerialNeverGoesBack(t *testing.T) {
 	follows(t, r, m)
 	if got, _ := soa(t, r, "z.test."); got != 6 {
 		t.Errorf("serial %d after the zone has caught up", got)
+	}
+}
+
+// TestANewEpochIsTakenUpAtOnce puts the store back, says so by an epoch, and
+// steps a serial to less than this process has served, which no nameserver has.
+func TestANewEpochIsTakenUpAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	s5 := big(t, "z.test.", 5, 20)
+	id := m.create(s5)
+	r := start(t, m, func(c *Config) { c.PollInterval = 5 * time.Millisecond })
+	saved := m.zones[id].Served
+	feed := slices.Clone(m.feed)
+	s9 := s5
+	for i := range 4 {
+		s9 = put(t, s9, "", fmt.Sprintf("x%d.z.test. 60 IN A 192.0.2.1\n", i))
+		m.change(id, s9)
+	}
+	follows(t, r, m)
+	m.with(func(m *memory) {
+		m.nextID = 99
+		m.zones[id].Served, m.zones[id].snap = saved, s5
+		m.feed = feed
+		m.epoch = fleet.Identity{Epoch: 1, Pending: true}
+		m.entry(fleet.FeedConfig, nil)
+	})
+	testbed.Eventually(t, 10*time.Second, func() bool { return r.Position() == 2 })
+	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeServerFailure {
+		t.Errorf("a zone put back, before the epoch is finished: %s", dns.RcodeToString[rcode])
+	}
+	m.change(id, put(t, s5, "", "y.z.test. 60 IN A 192.0.2.1\n"))
+	m.with(func(m *memory) {
+		m.epoch.Pending = false
+		m.entry(fleet.FeedConfig, nil)
+	})
+	follows(t, r, m)
+	if got, rcode := soa(t, r, "z.test."); got != 6 {
+		t.Errorf("serial %d after the epoch is finished: %s", got, dns.RcodeToString[rcode])
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 // Follower is how the index learns what is served. All methods may be called
 // from several goroutines.
 type Follower interface {
+	// Identity says which store this is, and in which epoch.
+	Identity(ctx context.Context) (fleet.Identity, error)
 	// Head is the position of the feed's last entry; 0 when there is none.
 	Head(ctx context.Context) (int64, error)
 	// Index yields every live zone of every kind, in any order, and returns the

@@ -35,6 +35,7 @@ type memory struct {
 	broken  error         // Stream fails with it when it has given a part
 	parts   chan struct{} // when set, Stream waits for it before each part but the first
 	history int           // deltas kept for each zone; 0: all
+	epoch   fleet.Identity
 }
 
 type memZone struct {
@@ -126,6 +127,12 @@ func (m *memory) addKey(t testing.TB, name string, alg string, sec string, sc fl
 			ID: int64(len(m.keys) + 1), Name: n(name), Algorithm: n(alg), Secret: secret.Sealed(sec), Scope: sc,
 		})
 	})
+}
+
+func (m *memory) Identity(context.Context) (fleet.Identity, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fleet.Identity{Store: "s", Epoch: 1 + m.epoch.Epoch, Pending: m.epoch.Pending}, m.fail
 }
 
 func (m *memory) Head(context.Context) (int64, error) {

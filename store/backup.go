@@ -98,15 +98,20 @@ func (s *Store) dumpInto(ctx context.Context, path string) error {
 	if _, err := out.Migrate(ctx); err != nil {
 		return err
 	}
-	var tables []string
-	// In the order they were made: none refers to a later one.
-	err = out.read.SelectContext(ctx, &tables, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY rowid`)
+	tables, err := out.tables(ctx)
 	if err != nil {
 		return err
 	}
 	err = s.view(ctx, func(from *tx) error {
 		for _, table := range tables {
-			if err := out.change(ctx, func(to *tx) error { return copyTable(ctx, from, to, table) }); err != nil {
+			err := out.change(ctx, func(to *tx) error {
+				var columns []string
+				if err := to.all(ctx, &columns, `SELECT name FROM pragma_table_info(?) ORDER BY cid`, table); err != nil {
+					return err
+				}
+				return copyTable(ctx, from, to, table, columns)
+			})
+			if err != nil {
 				return fmt.Errorf("copy table %s: %w", table, err)
 			}
 		}
@@ -124,11 +129,8 @@ func (s *Store) dumpInto(ctx context.Context, path string) error {
 	return err
 }
 
-func copyTable(ctx context.Context, from, to *tx, table string) error {
-	var columns []string
-	if err := to.all(ctx, &columns, `SELECT name FROM pragma_table_info(?) ORDER BY cid`, table); err != nil {
-		return err
-	}
+// copyTable adds the rows of one store's table to another's.
+func copyTable(ctx context.Context, from, to *tx, table string, columns []string) error {
 	// Prepared, so that octets come as such and not in hex.
 	all, err := from.PreparexContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+table)
 	if err != nil {

@@ -358,7 +358,7 @@ func (w *commit) writeDeltas(ctx context.Context) error {
 			c := w.have[e.Zone.ID]
 			removed, added := packSide(e.Delta.OldSOA, e.Delta.Removed), packSide(e.Delta.NewSOA, e.Delta.Added)
 			row := []any{c.edition, c.version, int64(e.Delta.From()), int64(e.Delta.To()), removed, added, len(removed) + len(added),
-				w.eventID[len(w.Creates)+i], w.now}
+				w.eventID[len(w.Creates)+i], w.now, e.Epoch}
 			if !yield(row) {
 				return
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // deltaColumns are the columns of a delta as Commit writes them.
-var deltaColumns = []string{"edition_id", "version", "from_serial", "to_serial", "removed", "added", "octets", "event_id", "at"}
+var deltaColumns = []string{"edition_id", "version", "from_serial", "to_serial", "removed", "added", "octets", "event_id", "at", "epoch"}
 
 // packSide is one half of a delta at rest: its SOA, then its records.
 func packSide(soa zone.RRset, sets []zone.RRset) []byte {
@@ -42,8 +42,9 @@ type DeltaInfo struct {
 
 // DeltaChain is the unbroken chain of stored deltas that leads from one serial
 // of an edition to another, oldest first, and their size as stored; nil when
-// history does not lead from one to the other. A serial that the edition has had
-// more than once counts as the last time.
+// history does not lead from one to the other, or an epoch began between them: a
+// nameserver may have had other content under the serial then. A serial that the
+// edition has had more than once counts as the last time.
 func (s *Store) DeltaChain(ctx context.Context, edition int64, from, to zone.Serial) (chain []DeltaInfo, octets int64, err error) {
 	err = s.view(ctx, func(t *tx) error {
 		chain, octets, err = t.deltaChain(ctx, edition, from, to)
@@ -63,14 +64,17 @@ func (t *tx) deltaChain(ctx context.Context, edition int64, from, to zone.Serial
 	}
 	var chain []DeltaInfo
 	var octets int64
+	broken := false
 	err = t.each(ctx, func(rows *sqlx.Rows) error {
 		var d DeltaInfo
-		err := rows.Scan(&d.Version, &d.From, &d.To, &d.Octets)
+		var epoch int64
+		err := rows.Scan(&d.Version, &d.From, &d.To, &d.Octets, &epoch)
 		chain = append(chain, d)
 		octets += d.Octets
+		broken = broken || epoch != 0
 		return err
-	}, `SELECT version, from_serial, to_serial, octets FROM deltas WHERE edition_id = ? AND version BETWEEN ? AND ? ORDER BY version`, edition, first, last)
-	if err != nil {
+	}, `SELECT version, from_serial, to_serial, octets, epoch FROM deltas WHERE edition_id = ? AND version BETWEEN ? AND ? ORDER BY version`, edition, first, last)
+	if err != nil || broken {
 		return nil, 0, err
 	}
 	for i, d := range chain {

@@ -18,6 +18,10 @@ type dialect interface {
 	// insert writes many rows. Each row that rows yields is read before the next
 	// is asked for.
 	insert(ctx context.Context, t *tx, table string, columns []string, rows iter.Seq[[]any]) error
+	// idsPast makes ids of a table go on behind those that it has.
+	idsPast(ctx context.Context, t *tx, table string) error
+	// lockOut keeps others from changing the tables until the commit.
+	lockOut(ctx context.Context, t *tx, tables []string) error
 	// forUpdate ends a SELECT whose rows are about to be changed.
 	forUpdate() string
 	// forShare ends a SELECT whose rows must stay as they are until the commit.

@@ -97,6 +97,17 @@ func (*postgres) ids(ctx context.Context, t *tx, table string, n int) ([]int64, 
 	return out, err
 }
 
+// idsPast never goes back: what was numbered once is never again.
+func (*postgres) idsPast(ctx context.Context, t *tx, table string) error {
+	_, err := t.exec(ctx, `SELECT setval(pg_get_serial_sequence(?, 'id'), greatest(nextval(pg_get_serial_sequence(?, 'id')), (SELECT COALESCE(max(id), 0) + 1 FROM `+table+`)), false)`, table, table)
+	return err
+}
+
+func (*postgres) lockOut(ctx context.Context, t *tx, tables []string) error {
+	_, err := t.exec(ctx, `LOCK TABLE `+strings.Join(tables, ", ")+` IN EXCLUSIVE MODE`)
+	return err
+}
+
 func (*postgres) insert(ctx context.Context, t *tx, table string, columns []string, rows iter.Seq[[]any]) error {
 	var few [][]any // until it is clear that there are many
 	var in *sql.Stmt

@@ -175,6 +175,12 @@ func (*lite) ids(ctx context.Context, t *tx, table string, n int) ([]int64, erro
 	return out, nil
 }
 
+// idsPast: SQLite sees to it by itself.
+func (*lite) idsPast(context.Context, *tx, string) error { return nil }
+
+// lockOut: there is one writer.
+func (*lite) lockOut(context.Context, *tx, []string) error { return nil }
+
 func (*lite) insert(ctx context.Context, t *tx, table string, columns []string, rows iter.Seq[[]any]) error {
 	n := max(1, sqliteParams/len(columns))
 	full, err := t.PreparexContext(ctx, insertSQL(table, columns, n)) //nolint:sqlclosecheck // closed below

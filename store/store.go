@@ -117,8 +117,9 @@ func (s *Store) now() time.Time { return s.clock() }
 // Identity says which store this is, and in which epoch.
 func (s *Store) Identity(ctx context.Context) (fleet.Identity, error) {
 	var id fleet.Identity
-	err := s.view(ctx, func(t *tx) error {
-		return t.row(ctx, `SELECT store_id, epoch FROM store`).Scan(&id.Store, &id.Epoch)
+	err := s.view(ctx, func(t *tx) (err error) {
+		id, err = t.identity(ctx)
+		return err
 	})
 	if err != nil {
 		return fleet.Identity{}, fmt.Errorf("read the store's identity: %w", err)

@@ -33,6 +33,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 		{"keeper", keeperTests},
 		{"replicas", replicaTests},
 		{"guards", guardTests},
+		{"epochs", epochTests},
 		{"together", togetherTests},
 	}
 	for _, g := range groups {
@@ -41,7 +42,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					url := newDatabase(t)
-					e := &env{t: t, url: url, clock: &clock{now: time.UnixMilli(1_800_000_000_000)}}
+					e := &env{t: t, url: url, fresh: newDatabase, clock: &clock{now: time.UnixMilli(1_800_000_000_000)}}
 					e.Store = e.open(store.Options{AnySchema: true, Create: true})
 					if _, err := e.Init(t.Context(), "age1recipient"); err != nil {
 						t.Fatal(err)
@@ -58,6 +59,7 @@ type env struct {
 	*store.Store
 	t     *testing.T
 	url   string
+	fresh func(*testing.T) string // makes another empty database
 	clock *clock
 }
 
