@@ -11,7 +11,8 @@ import (
 
 func newDBCmd(a *App) *cobra.Command {
 	return group("db", "Make, migrate, look at, back up and restore the database",
-		`Makes the database, brings its schema up to date, says how it is, backs it up, and puts backups back.
+		`Makes the database, brings its schema up to date, says how it is, backs it up, and
+puts backups back.
 Which database is meant is said by --store or the setting store.`,
 		newDBInitCmd(a), newDBMigrateCmd(a), newDBStatusCmd(a), newDBBackupCmd(a), newDBRestoreCmd(a), newDBNewEpochCmd(a))
 }
