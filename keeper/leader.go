@@ -36,7 +36,8 @@ type member struct {
 	done   chan struct{}
 	kick   chan struct{} // there is work, or the marker moved
 
-	strangers []zone.Name // markers of others that a comparison has found; its goroutine's
+	strangers []zone.Name // markers of others that were found; its goroutine's
+	sought    time.Time   // when they were last looked for because ours is missing; its goroutine's
 
 	blocked block  // why nothing may be written; guarded by leader.mu
 	dirty   bool   // the feed moved past its marker; guarded by leader.mu

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -118,7 +119,7 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 	for len(m.strangers) > 0 {
 		switch _, err := ses.Driver.Zone(ctx, m.strangers[0]); {
 		case err == nil:
-			l.setBlocked(m, block{code: "marker-wrong", reason: "it carries the marker " + m.strangers[0].String() + " of another store or server as well"})
+			l.setBlocked(m, block{code: "marker-wrong", reason: inventory.Stranger(m.strangers[0])})
 			return nil
 		case !errors.Is(err, nameserver.ErrNoZone):
 			return err
@@ -130,7 +131,33 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 		return err
 	}
 	l.looked(m, mark)
+	if mark.State == plan.MarkerMissing && l.Now().Sub(m.sought) > markerEvery {
+		// Whose is there instead, as after two servers were swapped, only the whole
+		// list says.
+		m.sought = l.Now()
+		if err := m.seek(ctx, ses); err != nil {
+			return err
+		}
+		if len(m.strangers) > 0 {
+			return l.look(ctx, m, s)
+		}
+	}
 	l.setBlocked(m, blockOf(mark))
+	return nil
+}
+
+// seek looks for markers of others on the server.
+func (m *member) seek(ctx context.Context, ses *inventory.Session) error {
+	m.strangers = nil
+	err := ses.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
+		if fleet.IsMarkerName(z.Name) && !z.Name.Equal(m.server.Marker) {
+			m.strangers = append(m.strangers, z.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the zones of server %s: %w", m.server.Name, err)
+	}
 	return nil
 }
 

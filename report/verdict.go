@@ -26,7 +26,11 @@ func (r *Report) Verdict(m Mode) Exit {
 		if s.Withheld != "" {
 			exit = exit.Worse(withheldIn(m))
 		}
+		closed := m != Looked && s.Withheld != "" && len(s.Allowed) == 0
 		for _, it := range s.Items {
+			if closed && it.Class == Unknown {
+				continue // nothing would be done about it, whatever it is
+			}
 			exit = exit.Worse(it.verdict(m))
 		}
 	}

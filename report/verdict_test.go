@@ -24,6 +24,8 @@ func TestVerdictIsTheWorstOfWhatHappened(t *testing.T) {
 		{"an unknown zone", []Server{{Complete: true, Items: []Item{item(Unknown, None, "")}}}, 4, 4, 4},
 		{"a zone that cannot be put right", []Server{{Complete: true, Items: []Item{item(Misconfigured, None, "")}}}, 3, 4, 4},
 		{"all writes withheld", []Server{{Complete: true, Withheld: "marker"}}, 3, 5, 5},
+		{"all writes withheld, a zone unknown", []Server{{Complete: true, Withheld: "marker", Items: []Item{item(Unknown, None, "")}}}, 4, 5, 5},
+		{"all but adds withheld, a zone unknown", []Server{{Complete: true, Withheld: "marker", Allowed: []Action{Add}, Items: []Item{item(Unknown, None, "")}}}, 4, 4, 4},
 		{"a server lost", []Server{{Error: "x"}, {Complete: true, Items: []Item{done}}}, 4, 4, 4},
 		{"an incomplete inventory", []Server{{}, {Complete: true}}, 4, 4, 4},
 		{"all servers lost", []Server{{Error: "x"}, {Error: "x"}}, 1, 1, 1},

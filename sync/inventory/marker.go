@@ -20,7 +20,7 @@ func (s *Session) verdict(ctx context.Context, zones []nameserver.ZoneState) pla
 			continue
 		}
 		if !z.Name.Equal(s.Server.Marker) {
-			return wrong("it carries the marker %s, which is another store's or another server's", z.Name)
+			return wrong("%s", Stranger(z.Name))
 		}
 		found = true
 	}
@@ -33,6 +33,11 @@ func (s *Session) verdict(ctx context.Context, zones []nameserver.ZoneState) pla
 		return wrong("%v", err)
 	}
 	return plan.Marker{State: plan.MarkerSound, Pos: mark.Pos}
+}
+
+// Stranger says what the marker of another store or server on a server means.
+func Stranger(marker zone.Name) string {
+	return fmt.Sprintf("it carries the marker %s, which is another store's or another server's: is its address right, and the store this one?", marker)
 }
 
 // SoundMark reads what the server's marker says, over DNS. The error says why it

@@ -1,0 +1,348 @@
+package hostile_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dnsctl/testbed"
+)
+
+// accident is a database that is older than what filled the nameserver, or is not
+// the one that did. Whichever it is: every write to the nameserver is withheld,
+// and what to do is said.
+type accident struct {
+	name string
+	// cause makes the accident and returns the rig that dnsctl runs in now.
+	cause func(c *filled) *rig
+	says  string // why, as a pattern
+	hint  string // what to do, as a pattern
+}
+
+// filled is a nameserver, or two, that a database of one kind has filled.
+type filled struct {
+	*rig
+	pg      *testbed.Postgres
+	addr    string // of mdns
+	m       *mdns
+	servers []*testbed.Named
+}
+
+func newFilled(t *testing.T, kind string, servers int) *filled {
+	t.Helper()
+	f := &filled{addr: testbed.FreeAddr(t)}
+	url := ""
+	if kind == "postgres" {
+		f.pg = testbed.StartPostgres(t, testbed.PostgresOptions{NoFsync: true})
+		url = f.pg.NewDatabase(t)
+	}
+	f.rig = newRig(t, url, f.addr)
+	for _, z := range []string{"a.example", "b.example", "c.example"} {
+		f.ok("zone", "create", z)
+	}
+	f.m = f.serve(f.addr)
+	for i := range servers {
+		f.servers = append(f.servers, f.add(fmt.Sprintf("ns%d", i+1)))
+	}
+	return f
+}
+
+// add bootstraps one more nameserver.
+func (f *filled) add(name string) *testbed.Named {
+	f.Helper()
+	n := testbed.StartNamed(f, testbed.NamedOptions{AllowNewZones: true, Config: f.ok("tsig", "show", "main", "--for", "bind", "--show-secret")})
+	f.join(f.rig, name, n)
+	f.ok("bootstrap", name, "--wait")
+	return n
+}
+
+func (f *filled) join(r *rig, name string, n *testbed.Named) result {
+	r.Helper()
+	return r.want(0, nil, "server", "add", name, "--type", "bind", "--address", n.Addr, "--control", "rndc://"+n.ControlAddr, "--stats", n.StatsURL, "--control-key-file", n.KeyFile)
+}
+
+// copied is the database as it is now, in a place of its own: a backup by other
+// tools, or a standby.
+func (f *filled) copied() *rig {
+	f.Helper()
+	to := *f.rig
+	if f.pg == nil {
+		file := filepath.Join(f.TempDir(), "copy.db")
+		execSQL(f, "sqlite", filepath.Join(f.dir, "dnsctl.db"), "VACUUM INTO ?", file)
+		if err := os.Chmod(file, 0o600); err != nil {
+			f.Fatal(err)
+		}
+		to.url = "sqlite:" + file
+	} else {
+		to.url = f.pg.NewDatabase(f)
+		bin, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+		if err != nil || len(bin) == 0 {
+			f.Fatal("there is no pg_dump")
+		}
+		out, err := exec.Command("sh", "-c", `"$1"/pg_dump --dbname="$2" | "$1"/psql -q --dbname="$3"`, "sh", bin[len(bin)-1], f.url, to.url).CombinedOutput()
+		if err != nil {
+			f.Fatalf("copy the database: %v: %s", err, out)
+		}
+	}
+	to.env = append(append([]string{}, f.env...), "DNSCTL_STORE="+to.url)
+	return &to
+}
+
+// goOn changes the database, and waits until the nameservers have all of it and
+// their markers are past it.
+func (f *filled) goOn() {
+	f.Helper()
+	f.ok("record", "set", "a.example", "www", "A", "192.0.2.1")
+	f.ok("record", "set", "a.example", "www", "A", "192.0.2.2")
+	f.ok("zone", "create", "new.example") // which the marker is moved past
+	f.ok("zone", "delete", "b.example")
+	for i, n := range f.servers {
+		testbed.EventuallyNil(f, patience, func() error {
+			if got := f.serials(n.Addr, "a.example")[0]; got != 3 {
+				return fmt.Errorf("ns%d has a.example at %d", i+1, got)
+			}
+			if !strings.Contains(f.dig(n.Addr, "+norecurse", "new.example", "SOA"), "NOERROR") || strings.Contains(f.dig(n.Addr, "+norecurse", "b.example", "SOA"), "NOERROR") {
+				return fmt.Errorf("ns%d has not all zones", i+1)
+			}
+			return nil
+		})
+	}
+}
+
+// serials is what a nameserver answers; 0 for what it does not have.
+func (r *rig) serials(addr string, zones ...string) []uint32 {
+	out := make([]uint32, len(zones))
+	for i, z := range zones {
+		if f := strings.Fields(r.dig(addr, "+norecurse", "+short", z, "SOA")); len(f) == 7 {
+			n, err := strconv.ParseUint(f[2], 10, 32)
+			if err == nil {
+				out[i] = uint32(n)
+			}
+		}
+	}
+	return out
+}
+
+// writes is what was told to a nameserver that changes it, as its log has it.
+func writes(n *testbed.Named) []string {
+	var out []string
+	for line := range strings.Lines(n.Log()) {
+		if _, said, found := strings.Cut(line, "received control channel command '"); found {
+			switch verb, _, _ := strings.Cut(said, " "); strings.Trim(verb, "'\n") {
+			case "zonestatus", "showzone", "tsig-list", "status", "":
+				continue
+			}
+			out = append(out, said)
+		}
+		if strings.Contains(line, "received notify for zone") {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+var accidents = []accident{
+	{"an old copy put back", func(f *filled) *rig {
+		old := f.copied()
+		f.goOn()
+		f.m.kill()
+		return old
+	}, `its marker (is at position \d+ of the change feed, this store is at \d+ only: it is an older copy|knows position \d+ of the change feed under another id)`, `dnsctl db new-epoch`},
+	{"a standby promoted before it had all", func(f *filled) *rig {
+		standby := f.copied()
+		f.goOn()
+		f.m.kill()
+		for i := range 30 { // past the position that the marker states
+			standby.ok("record", "set", "c.example", "w", "A", fmt.Sprintf("192.0.2.%d", i+1))
+		}
+		return standby
+	}, `its marker knows position \d+ of the change feed under another id: this store is a fork`, `dnsctl db new-epoch`},
+	{"a second store pointed at the nameserver", func(f *filled) *rig {
+		f.goOn()
+		second := newRig(f.T, "", f.addr)
+		for _, z := range []string{"a.example", "z.example"} {
+			second.ok("zone", "create", z)
+		}
+		f.join(second, "ns1", f.servers[0])
+		f.m.kill()
+		return second
+	}, `it carries the marker [0-9a-f]{32}\.dnsctl\.invalid\., which is another store's`, ``},
+	{"staging pointed at production", func(f *filled) *rig {
+		staging := f.copied() // made of production's data, long ago
+		f.goOn()
+		for i := range 30 {
+			staging.ok("zone", "create", fmt.Sprintf("staging%d.example", i))
+		}
+		staging.ok("zone", "delete", "c.example")
+		f.m.kill()
+		return staging
+	}, `under another id: this store is a fork`, `dnsctl db new-epoch`},
+}
+
+func TestAccidentsWithholdEveryWrite(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"sqlite", "postgres"} {
+		for _, a := range accidents {
+			t.Run(kind+"/"+a.name, func(t *testing.T) {
+				t.Parallel()
+				f := newFilled(t, kind, 1)
+				now := a.cause(f)
+				f.withheld(now, a.says, a.hint, f.servers)
+			})
+		}
+	}
+}
+
+// TestServersThatWereSwappedAreWrittenNothing gives each of two the other's
+// address.
+func TestServersThatWereSwappedAreWrittenNothing(t *testing.T) {
+	t.Parallel()
+	f := newFilled(t, "sqlite", 2)
+	f.goOn()
+	f.m.kill()
+	path := filepath.Join(f.dir, "dnsctl.db")
+	execSQL(t, "sqlite", path, `CREATE TEMP TABLE was AS SELECT id, address, control, stats, credential FROM servers;
+		UPDATE servers SET (address, control, stats, credential) = (SELECT w.address, w.control, w.stats, w.credential FROM was w WHERE w.id <> servers.id)`)
+	f.ok("zone", "create", "more.example")
+	f.withheld(f.rig, `it carries the marker [0-9a-f]{32}\.dnsctl\.invalid\., which is another store's or another server's`, ``, f.servers)
+}
+
+// withheld tries all that writes to nameservers, from a store that must not.
+func (f *filled) withheld(now *rig, says, hint string, servers []*testbed.Named) {
+	f.Helper()
+	var before [][]string
+	for _, n := range servers {
+		before = append(before, writes(n))
+	}
+	now.ok("record", "set", "a.example", "accident", "A", "192.0.2.66")
+	now.ok("zone", "create", "accident.example")
+	for _, args := range [][]string{{"sync", "--yes"}, {"sync", "ns1", "--yes", "--unmanaged", "delete"}, {"sync", "--dry-run"}} {
+		now.want(5, []string{says, hint}, args...)
+	}
+	now.want(5, nil, "bootstrap", "ns1")
+	if res := now.run("audit"); res.code != 3 && res.code != 4 { // 4: with another key not even serials can be asked for
+		f.Errorf("audit: %v", res)
+	}
+	// The leader sees it as well, and leaves the server alone: changes, new zones and
+	// deletions are tasks that wait.
+	m := now.serve(f.addr)
+	testbed.Eventually(f, patience, func() bool {
+		return regexp.MustCompile(`server is left alone.*reason=marker-wrong.*` + says).MatchString(strings.ReplaceAll(m.errs.String(), `\"`, `"`))
+	})
+	now.ok("record", "set", "a.example", "accident", "A", "192.0.2.67")
+	now.ok("zone", "delete", "accident.example")
+	now.ok("task", "retry")
+	testbed.Eventually(f, patience, func() bool {
+		return strings.Contains(now.ok("task", "list"), "a.example.\tpresent")
+	})
+	now.want(4, []string{`^ns1\tserver\tmarker-wrong\t.*` + says}, "mdns", "status")
+	for i, n := range servers {
+		if after := writes(n); len(after) != len(before[i]) {
+			f.Errorf("the nameserver was written to: %q", after[len(before[i]):])
+		}
+	}
+	m.stop()
+}
+
+// watch asks a nameserver for serials all the time, until the test ends, and
+// fails it when one goes back.
+func (f *filled) watch(n *testbed.Named, zones ...string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		last := make([]uint32, len(zones))
+		for ctx.Err() == nil {
+			for i, s := range f.serials(n.Addr, zones...) {
+				if s != 0 && int32(s-last[i]) < 0 {
+					f.Errorf("%s went back from %d to %d", zones[i], last[i], s)
+				}
+				if s != 0 {
+					last[i] = s
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	f.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+// TestAfterANewEpochTheFleetConverges puts an older copy in the place of the
+// database, and says so. One server cannot be read at first; the run is killed in
+// the middle.
+func TestAfterANewEpochTheFleetConverges(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			f := newFilled(t, kind, 2)
+			old := f.copied()
+			f.goOn()
+			for i := range 7 {
+				f.ok("record", "set", "a.example", "more", "A", fmt.Sprintf("192.0.2.%d", i+1))
+			}
+			for _, n := range f.servers {
+				testbed.Eventually(t, patience, func() bool { return f.serials(n.Addr, "a.example")[0] == 10 })
+				f.watch(n, "a.example", "c.example", "new.example")
+			}
+			f.m.kill()
+			// The copy goes on by itself, under serials that the servers know otherwise.
+			old.ok("record", "set", "a.example", "fork", "A", "192.0.2.99")
+			f.servers[1].Stop(t)
+			old.want(5, []string{`server ns2 cannot be read`, `hint: .*--without ns2`}, "db", "new-epoch")
+			if out := old.ok("db", "status"); !strings.Contains(out, "epoch\t1\n") {
+				t.Errorf("an epoch was opened all the same: %s", out)
+			}
+			f.servers[1].Restart(t)
+			m := old.serve(f.addr)
+			old.ok("db", "new-epoch")
+			old.want(5, []string{"server accept ns1"}, "sync", "--yes")
+			if got, _ := old.soa(m.addr, "a.example"); got != 11 {
+				t.Errorf("a.example is at %d on mdns, not past 10", got)
+			}
+			if out := old.ok("server", "list"); strings.Count(out, "\twarn") != 2 {
+				t.Errorf("not all servers are on warn: %s", out)
+			}
+			old.ok("server", "accept", "ns1", "--yes")
+			old.ok("server", "accept", "ns2", "--yes")
+			// new.example carries our key and is unknown: evidence, never deleted.
+			old.want(5, []string{`new\.example\.\tforeign\tdelete\twithheld`}, "sync", "--yes")
+			for i, n := range f.servers {
+				testbed.EventuallyNil(t, patience, func() error {
+					if out := f.dig(n.Addr, "+norecurse", "+short", "fork.a.example", "A"); out != "192.0.2.99\n" {
+						return fmt.Errorf("ns%d does not have what the copy has: %s", i+1, out)
+					}
+					if out := f.dig(n.Addr, "+norecurse", "+short", "more.a.example", "A"); out != "" {
+						return fmt.Errorf("ns%d has what the copy does not have: %s", i+1, out)
+					}
+					if !strings.Contains(f.dig(n.Addr, "+norecurse", "b.example", "SOA"), "NOERROR") {
+						return fmt.Errorf("ns%d does not have b.example", i+1)
+					}
+					return nil
+				})
+			}
+			m.stop()
+		})
+	}
+}
+
+// soa is the serial that mdns serves.
+func (r *rig) soa(addr, name string) (uint32, string) {
+	out := r.dig(addr, "-k", r.key(), "+short", name, "SOA")
+	if f := strings.Fields(out); len(f) == 7 {
+		if n, err := strconv.ParseUint(f[2], 10, 32); err == nil {
+			return uint32(n), out
+		}
+	}
+	return 0, out
+}
