@@ -49,7 +49,6 @@ all of them.`,
 			o.servers = args
 			return runAudit(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeServer,
 	}
 	f := c.Flags()
 	f.BoolVar(&o.deep, "deep", false, "check primaries and keys of every zone")

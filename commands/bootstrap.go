@@ -56,7 +56,6 @@ run again at any time, and goes on where it was. dnsctl mdns serve must be runni
 			}
 			return runBootstrap(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeServer,
 	}
 	f := c.Flags()
 	f.StringVar(&o.out, "out", "", "write the server's configuration into this `folder`")

@@ -9,8 +9,9 @@ func newCompletionCmd(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "A script that completes commands in your shell",
-		Long: `Prints a completion script for the shell. Names of zones, pools and servers are
-completed from the database, when it answers within half a second.
+		Long: `Prints a completion script for the shell. Names of zones, pools, servers and keys
+are completed from the database, when it answers within half a second. It is only
+looked at: never made, and no file is left beside it.
 
   bash   dnsctl completion bash > /etc/bash_completion.d/dnsctl
   zsh    dnsctl completion zsh > "${fpath[1]}/_dnsctl"

@@ -44,13 +44,12 @@ type poolFlags struct {
 func (f *poolFlags) bind(c *cobra.Command, policy string) {
 	fl := c.Flags()
 	fl.StringSliceVar(&f.primaries, "primary", nil, "where its nameservers find mdns, as `ADDR[:PORT]`")
-	fl.StringSliceVar(&f.ns, "ns", nil, "a name `server` of new zones")
+	fl.StringSliceVar(&f.ns, "ns", nil, "a name server, as `host`, of new zones")
 	fl.StringVar(&f.email, "email", "", "the mailbox in the SOA of new zones, as `user@domain`")
 	fl.StringSliceVar(&f.allow, "allow-transfer", nil, "a `network` from which unsigned requests see its zones")
 	fl.Var(newEnum(&f.unmanaged, policy, policyNames()...), "unmanaged", "what is done with foreign zones on its nameservers")
 	fl.StringSliceVar(&f.protect, "protect", nil, "never touch zones whose name matches this `pattern`")
 	fl.StringVar(&f.comment, "comment", "", "a `text` for the events")
-	complete(c, "unmanaged", policyNames()...)
 }
 
 // apply puts the flags that were given into the pool.

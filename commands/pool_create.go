@@ -39,7 +39,6 @@ delete them (with a copy, which can be restored), warn, or ignore them.`,
 			}
 			return runPoolCreate(cmd.Context(), a, p, f.comment)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f.bind(c, string(fleet.Delete))
 	c.Flags().BoolVar(&noTSIG, "no-tsig", false, "make no key: only --allow-transfer says who sees its zones")

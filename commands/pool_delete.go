@@ -18,7 +18,6 @@ pool with: dnsctl zone set NAME --remove-pool POOL`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPoolDelete(cmd.Context(), a, args[0], comment)
 		},
-		ValidArgsFunction: a.completePool,
 	}
 	c.Flags().StringVar(&comment, "comment", "", "a `text` for the events")
 	return c

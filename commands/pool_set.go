@@ -24,7 +24,6 @@ one ('') clears it. New primaries reach the nameservers with the next sync. --ns
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPoolSet(cmd.Context(), a, args[0], f.comment, func(p *fleet.Pool) error { return f.apply(cmd, p) })
 		},
-		ValidArgsFunction: a.completePool,
 	}
 	f.bind(c, "")
 	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect")

@@ -11,13 +11,12 @@ import (
 
 func newPoolShowCmd(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use:               "show NAME",
-		Short:             "Show a pool and what is in it",
-		Long:              "Shows a pool's settings, how many zones are in it, its servers and its TSIG keys.",
-		Example:           "  dnsctl pool show main",
-		Args:              cobra.ExactArgs(1),
-		RunE:              func(cmd *cobra.Command, args []string) error { return runPoolShow(cmd.Context(), a, args[0]) },
-		ValidArgsFunction: a.completePool,
+		Use:     "show NAME",
+		Short:   "Show a pool and what is in it",
+		Long:    "Shows a pool's settings, how many zones are in it, its servers and its TSIG keys.",
+		Example: "  dnsctl pool show main",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runPoolShow(cmd.Context(), a, args[0]) },
 	}
 }
 

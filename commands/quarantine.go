@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,6 @@ func newQuarantineListCmd(a *App) *cobra.Command {
 	}
 	c.Flags().StringVar(&server, "server", "", "only those from this `server`")
 	c.Flags().StringVar(&name, "zone", "", "only those of this `zone`")
-	completeFlag(c, "server", a.completeServer)
 	return c
 }
 
@@ -83,21 +81,3 @@ func parseCopyID(text string) (int64, error) {
 
 // copyError adds to "no such copy" where they are listed.
 func copyError(err error) error { return named(err, fleet.ErrNoCopy, "", "quarantine", nil) }
-
-// completeCopy completes numbers of copies, with what they are of.
-func (a *App) completeCopy(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	ctx, s, done := a.completing(cmd)
-	defer done()
-	if s == nil {
-		return nil, noFiles
-	}
-	copies, err := s.Copies(ctx, "", "")
-	if err != nil {
-		return nil, noFiles
-	}
-	out := make([]string, len(copies))
-	for i, c := range copies {
-		out[i] = cobra.CompletionWithDesc(strconv.FormatInt(c.ID, 10), fmt.Sprintf("%s on %s", c.Zone, c.Server))
-	}
-	return out, noFiles
-}

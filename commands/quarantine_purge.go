@@ -27,8 +27,7 @@ and protected there stay.`,
 			}
 			return nil
 		},
-		RunE:              func(cmd *cobra.Command, args []string) error { return runQuarantinePurge(cmd.Context(), a, args) },
-		ValidArgsFunction: a.completeCopy,
+		RunE: func(cmd *cobra.Command, args []string) error { return runQuarantinePurge(cmd.Context(), a, args) },
 	}
 	c.Flags().BoolVar(&expired, "expired", false, "those whose time is over")
 	return c

@@ -22,7 +22,6 @@ transfer. What a nameserver has is never replaced.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runQuarantineRestore(cmd.Context(), a, args[0], comment)
 		},
-		ValidArgsFunction: a.completeCopy,
 	}
 	c.Flags().StringVar(&comment, "comment", "", "a `text` for the events")
 	return c

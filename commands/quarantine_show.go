@@ -18,10 +18,9 @@ func newQuarantineShowCmd(a *App) *cobra.Command {
 		Short: "Show a copy with its records",
 		Long: `Shows a copy: where it comes from, why it was taken, the zone's settings there, and
 its records.`,
-		Example:           "  dnsctl quarantine show 1\n  dnsctl quarantine show 1 -o json",
-		Args:              cobra.ExactArgs(1),
-		RunE:              func(cmd *cobra.Command, args []string) error { return runQuarantineShow(cmd.Context(), a, args[0]) },
-		ValidArgsFunction: a.completeCopy,
+		Example: "  dnsctl quarantine show 1\n  dnsctl quarantine show 1 -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runQuarantineShow(cmd.Context(), a, args[0]) },
 	}
 }
 

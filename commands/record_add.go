@@ -20,7 +20,6 @@ as they are. --ttl changes the TTL of all of them, since an RRset has only one.`
 			o.zone, o.name, o.typ, o.data = args[0], args[1], args[2], args[3:]
 			return runRecordWrite(cmd.Context(), a, edit.Add, o)
 		},
-		ValidArgsFunction: a.completeRecord,
 	}
 	c.Flags().StringVar(&o.ttl, "ttl", "", "the `TTL` of all records of the name and type, in seconds or as 1h30m")
 	o.change.bind(c)

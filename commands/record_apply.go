@@ -44,7 +44,6 @@ that begin with # or ; are left out.`,
 			o.zone = args[0]
 			return runRecordApply(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeRecord,
 	}
 	c.Flags().StringVarP(&o.file, "file", "f", "", "the `file` with the changes; - is standard input")
 	required(c, "file")

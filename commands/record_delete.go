@@ -33,7 +33,6 @@ not there is an error.`,
 			}
 			return runRecordDelete(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeRecord,
 	}
 	o.change.bind(c)
 	return c

@@ -54,7 +54,6 @@ zone files.`,
 			o.zone = args[0]
 			return runRecordList(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeZone,
 	}
 	c.Flags().StringVar(&o.name, "name", "", "only the records of this `name`")
 	c.Flags().StringSliceVar(&o.types, "type", nil, "only records of these `types`")

@@ -31,7 +31,6 @@ Without --ttl the RRset keeps its TTL; a new one takes the SOA's.`,
 			o.zone, o.name, o.typ, o.data = args[0], args[1], args[2], args[3:]
 			return runRecordWrite(cmd.Context(), a, edit.Set, o)
 		},
-		ValidArgsFunction: a.completeRecord,
 	}
 	c.Flags().StringVar(&o.ttl, "ttl", "", "the `TTL`, in seconds or as 1h30m")
 	o.change.bind(c)

@@ -75,6 +75,7 @@ Without any configuration everything works on an SQLite file.`,
 			return found.Help()
 		}})
 	wrapArgs(root)
+	a.completeAll(root)
 	return root
 }
 
@@ -94,9 +95,6 @@ func (a *App) bindGlobal(root *cobra.Command) {
 	f.Var(newEnum(&logFormat, "text", "text", "json"), "log-format", "format of the log")
 	f.BoolVar(&a.flags.yes, "yes", false, "do without asking what would be asked on a terminal")
 	f.Duration("timeout", 0, "bound the whole run, as 30s or 10m; 0 is no bound")
-	complete(root, "output", formats()...)
-	complete(root, "color", "auto", "always", "never")
-	complete(root, "log-format", "text", "json")
 }
 
 func formats() []string {
@@ -105,14 +103,6 @@ func formats() []string {
 		out[i] = string(f)
 	}
 	return out
-}
-
-// complete offers fixed values for a flag.
-func complete(cmd *cobra.Command, flag string, values ...string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	if err != nil {
-		panic(err) // the flag's name is wrong here in the code
-	}
 }
 
 // group makes a command that only holds others.

@@ -29,7 +29,6 @@ deleted by sync, with its own questions and guards.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runServerAccept(cmd.Context(), a, args[0], comment)
 		},
-		ValidArgsFunction: a.completeServer,
 	}
 	c.Flags().StringVar(&comment, "comment", "", "a `text` for the events")
 	return c

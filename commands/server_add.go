@@ -47,7 +47,6 @@ are for servers that must be asked or notified elsewhere (anycast).`,
 			o.name = args[0]
 			return runServerAdd(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.pools, "pool", nil, "a `pool` to put it into")
@@ -63,8 +62,6 @@ are for servers that must be asked or notified elsewhere (anycast).`,
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
 	required(c, "type", "address")
 	c.MarkFlagsMutuallyExclusive("new", "control-key-file")
-	complete(c, "type", typeNames()...)
-	completeFlag(c, "pool", a.completePool)
 	return c
 }
 

@@ -17,10 +17,9 @@ func newServerShowCmd(a *App) *cobra.Command {
 		Short: "Show a nameserver and what was done to it",
 		Long: `Shows a nameserver's settings, how many tasks are open for it, who holds its lock,
 and the last events: who changed what on it, when, and how that ended.`,
-		Example:           "  dnsctl server show ns1\n  dnsctl server show ns1 --events 100 -o json",
-		Args:              cobra.ExactArgs(1),
-		RunE:              func(cmd *cobra.Command, args []string) error { return runServerShow(cmd.Context(), a, args[0], events) },
-		ValidArgsFunction: a.completeServer,
+		Example: "  dnsctl server show ns1\n  dnsctl server show ns1 --events 100 -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runServerShow(cmd.Context(), a, args[0], events) },
 	}
 	c.Flags().IntVar(&events, "events", 10, "how many `events` to show")
 	return c

@@ -66,7 +66,6 @@ does not name, every guard holds as ever, and deletions that it names need neith
 			}
 			return runSync(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeServer,
 	}
 	f := c.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "show the steps and do nothing")
@@ -78,7 +77,6 @@ does not name, every guard holds as ever, and deletions that it names need neith
 	f.StringVar(&o.planOut, "plan-out", "", "only show the steps, and write them into this `file`")
 	f.StringVar(&o.plan, "plan", "", "apply the plan in this `file`, and nothing else")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
-	complete(c, "unmanaged", policyNames()...)
 	c.MarkFlagsMutuallyExclusive("plan", "plan-out", "max-delete")
 	return c
 }

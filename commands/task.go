@@ -44,7 +44,6 @@ func newTaskListCmd(a *App) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runTaskList(cmd.Context(), a, server) },
 	}
 	c.Flags().StringVar(&server, "server", "", "only those of this `server`")
-	completeFlag(c, "server", a.completeServer)
 	return c
 }
 
@@ -77,10 +76,8 @@ or those of a zone. dnsctl mdns serve then works on them.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runTaskRetry(cmd.Context(), a, server, args)
 		},
-		ValidArgsFunction: a.completeZone,
 	}
 	c.Flags().StringVar(&server, "server", "", "only those of this `server`")
-	completeFlag(c, "server", a.completeServer)
 	return c
 }
 

@@ -155,24 +155,6 @@ func (a *App) key(ctx context.Context, text string) (fleet.Key, error) {
 	return fleet.Key{}, named(err, fleet.ErrNoKey, strings.TrimSuffix(text, "."), "tsig", known)
 }
 
-// completeKey completes names of keys.
-func (a *App) completeKey(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	ctx, s, done := a.completing(cmd)
-	defer done()
-	if s == nil {
-		return nil, noFiles
-	}
-	all, err := s.Keys(ctx)
-	if err != nil {
-		return nil, noFiles
-	}
-	out := make([]string, len(all))
-	for i, k := range all {
-		out[i] = keyText(k.Name)
-	}
-	return out, noFiles
-}
-
 // createKey stores a key and shows it.
 func (a *App) createKey(ctx context.Context, k fleet.Key, by fleet.By) error {
 	made, err := a.store.CreateKey(ctx, k, by)

@@ -30,7 +30,6 @@ program know it.`,
 			o.name = args[0]
 			return runTSIGCreate(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := c.Flags()
 	f.StringVar(&o.scope, "scope", "", "whose zones it is for: `pool:P|zone:Z`")

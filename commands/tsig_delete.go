@@ -23,7 +23,6 @@ transfer any more.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runTSIGDelete(cmd.Context(), a, args[0], comment)
 		},
-		ValidArgsFunction: a.completeKey,
 	}
 	c.Flags().StringVar(&comment, "comment", "", "a `text` for the events")
 	return c

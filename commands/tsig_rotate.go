@@ -36,7 +36,6 @@ dnsctl sync, which puts it into the zones' settings there.`,
 			o.name = args[0]
 			return runTSIGRotate(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeKey,
 	}
 	f := c.Flags()
 	f.DurationVar(&o.overlap, "overlap", 7*24*time.Hour, "how long the old key stays valid")

@@ -56,11 +56,9 @@ program know it. The secret is left out unless --show-secret asks for it.`,
 			o.name = args[0]
 			return runTSIGShow(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeKey,
 	}
 	c.Flags().Var(newEnum(&o.program, "", programs()...), "for", "the program that is to know it")
 	c.Flags().BoolVar(&o.secret, "show-secret", false, "with the secret")
-	complete(c, "for", programs()...)
 	return c
 }
 

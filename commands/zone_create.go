@@ -33,16 +33,13 @@ again after it was deleted goes on behind its last serial.`,
 			o.name = args[0]
 			return runZoneCreate(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.pools, "pool", nil, "a `pool` to put it into")
-	f.StringSliceVar(&o.ns, "ns", nil, "a name `server` of the zone")
+	f.StringSliceVar(&o.ns, "ns", nil, "a name server, as `host`, of the zone")
 	f.StringVar(&o.email, "email", "", "the mailbox in the SOA, as `user@domain`")
 	f.Var(newEnum(&o.style, string(zone.SerialIncrement), serialStyles()...), "serial-style", "how serials are chosen")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the zone's history")
-	complete(c, "serial-style", serialStyles()...)
-	completeFlag(c, "pool", a.completePool)
 	return c
 }
 

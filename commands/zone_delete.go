@@ -41,7 +41,6 @@ terminal, or with --max-delete of at least that number.`,
 			o.names = args
 			return runZoneDelete(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeZone,
 	}
 	c.Flags().BoolVar(&o.purge, "purge", false, "end the keeping of their content and history at once")
 	c.Flags().IntVar(&o.maxDelete, "max-delete", 0, "delete up to this `number` of zones without asking")

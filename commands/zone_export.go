@@ -17,10 +17,9 @@ func newZoneExportCmd(a *App) *cobra.Command {
 		Long: `Writes a zone to standard output as a master file (RFC 1035), all names whole, in
 canonical order behind the SOA. zone import reads the same records back. With -o
 json and the like it writes the records as record list does.`,
-		Example:           "  dnsctl zone export example.org > example.org.zone",
-		Args:              cobra.ExactArgs(1),
-		RunE:              func(cmd *cobra.Command, args []string) error { return runZoneExport(cmd.Context(), a, args[0]) },
-		ValidArgsFunction: a.completeZone,
+		Example: "  dnsctl zone export example.org > example.org.zone",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runZoneExport(cmd.Context(), a, args[0]) },
 	}
 }
 

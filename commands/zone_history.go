@@ -43,7 +43,6 @@ change to that serial removed (-) and added (+).`,
 			o.name = args[0]
 			return runZoneHistory(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeZone,
 	}
 	f := c.Flags()
 	f.IntVar(&o.limit, "limit", 50, "show at most this `number` of entries; 0 is all")

@@ -63,8 +63,6 @@ others are imported all the same; the exit code is then 4.`,
 	f.BoolVar(&o.lax, "lax", false, "faults of coexistence and glue are warnings")
 	f.Var(newEnum(&o.style, "", serialStyles()...), "serial-style", "how serials of new zones are chosen")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the zones' history")
-	complete(c, "serial-style", serialStyles()...)
-	completeFlag(c, "pool", a.completePool)
 	return c
 }
 

@@ -28,7 +28,6 @@ match dots. --all lists dnsctl's own marker zones as well.`,
 	fl.StringVar(&f.Glob, "match", "", "only zones whose name matches this `pattern`")
 	fl.BoolVar(&f.Deleted, "deleted", false, "the deleted zones that are still kept")
 	fl.BoolVar(&all, "all", false, "dnsctl's own zones as well")
-	completeFlag(c, "pool", a.completePool)
 	return c
 }
 

@@ -30,7 +30,6 @@ nothing. Zones that arrived signed cannot be rolled back here.`,
 			o.name, o.serial = args[0], args[1]
 			return runZoneRollback(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeVersion,
 	}
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "show what would change and do nothing")
 	o.change.bind(c)

@@ -31,7 +31,6 @@ is always in one pool at least.`,
 			o.name = args[0]
 			return runZoneSet(cmd.Context(), a, o)
 		},
-		ValidArgsFunction: a.completeZone,
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.add, "add-pool", nil, "put it into this `pool`")
@@ -39,9 +38,6 @@ is always in one pool at least.`,
 	f.Var(newEnum(&o.style, "", serialStyles()...), "serial-style", "how serials are chosen")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the zone's history")
 	c.MarkFlagsOneRequired("add-pool", "remove-pool", "serial-style")
-	complete(c, "serial-style", serialStyles()...)
-	completeFlag(c, "add-pool", a.completePool)
-	completeFlag(c, "remove-pool", a.completePool)
 	return c
 }
 

@@ -16,10 +16,9 @@ func newZoneShowCmd(a *App) *cobra.Command {
 		Short: "Show a zone",
 		Long: `Shows what is known of a zone, its SOA included; for its records see record list.
 A deleted zone is shown as well, with the time it was deleted.`,
-		Example:           "  dnsctl zone show example.org\n  dnsctl zone show example.org -o json",
-		Args:              cobra.ExactArgs(1),
-		RunE:              func(cmd *cobra.Command, args []string) error { return runZoneShow(cmd.Context(), a, args[0]) },
-		ValidArgsFunction: a.completeZone,
+		Example: "  dnsctl zone show example.org\n  dnsctl zone show example.org -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runZoneShow(cmd.Context(), a, args[0]) },
 	}
 }
 

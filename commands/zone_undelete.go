@@ -19,7 +19,7 @@ dnsctl zone list --deleted`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runZoneUndelete(cmd.Context(), a, args[0], comment)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: a.fromStore(deletedZones),
 	}
 	c.Flags().StringVar(&comment, "comment", "", "a `text` for the zone's history")
 	return c

@@ -28,6 +28,9 @@ type dialect interface {
 	forShare() string
 	// skipLocked ends a SELECT that takes what nobody else is taking.
 	skipLocked() string
+	// holds is the condition that a column of octets has those of the argument in
+	// it somewhere.
+	holds(column string) string
 	// now is the clock that all writers share, if there is one.
 	now(ctx context.Context, t *tx) (time.Time, bool, error)
 	// notify wakes readers in other processes when the transaction commits.

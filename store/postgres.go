@@ -76,12 +76,13 @@ func (b byIndex) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-func (*postgres) name() string       { return "postgres" }
-func (*postgres) bind() int          { return sqlx.DOLLAR }
-func (*postgres) forUpdate() string  { return " FOR UPDATE" }
-func (*postgres) forShare() string   { return " FOR SHARE" }
-func (*postgres) skipLocked() string { return " FOR UPDATE SKIP LOCKED" }
-func (*postgres) close() error       { return nil }
+func (*postgres) name() string               { return "postgres" }
+func (*postgres) bind() int                  { return sqlx.DOLLAR }
+func (*postgres) forUpdate() string          { return " FOR UPDATE" }
+func (*postgres) forShare() string           { return " FOR SHARE" }
+func (*postgres) holds(column string) string { return "position(?::bytea IN " + column + ") > 0" }
+func (*postgres) skipLocked() string         { return " FOR UPDATE SKIP LOCKED" }
+func (*postgres) close() error               { return nil }
 
 func (*postgres) begin(context.Context) (func(), error) { return func() {}, nil }
 

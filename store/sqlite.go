@@ -56,7 +56,9 @@ func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
 	common := []string{"busy_timeout(10000)", "foreign_keys(1)"}
 	mode := "rw"
 	if o.ReadOnly {
-		mode = "ro"
+		if mode = "ro"; !exists(path + "-wal") {
+			mode += "&immutable=1" // the file is whole, and SQLite makes no other beside it (sqlite.org/uri.html)
+		}
 	} else if err := s.openWriter(ctx, d, path, common); err != nil {
 		return err
 	}
@@ -105,6 +107,11 @@ func (s *Store) openWriter(ctx context.Context, d *lite, path string, common []s
 	return nil
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // createFile makes an empty file that only its owner can read; SQLite gives its
 // other files the same mode. Losing a race for it is no error.
 func createFile(path string) error {
@@ -122,15 +129,16 @@ func createFile(path string) error {
 }
 
 func sqliteDSN(path, mode, txlock string, pragmas []string) string {
-	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {mode}, "_txlock": {txlock}, "_pragma": pragmas}.Encode()}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: "mode=" + mode + "&" + url.Values{"_txlock": {txlock}, "_pragma": pragmas}.Encode()}
 	return u.String()
 }
 
-func (*lite) name() string       { return "sqlite" }
-func (*lite) bind() int          { return sqlx.QUESTION }
-func (*lite) forUpdate() string  { return "" } // there is one writer
-func (*lite) forShare() string   { return "" }
-func (*lite) skipLocked() string { return "" }
+func (*lite) name() string               { return "sqlite" }
+func (*lite) bind() int                  { return sqlx.QUESTION }
+func (*lite) forUpdate() string          { return "" } // there is one writer
+func (*lite) forShare() string           { return "" }
+func (*lite) holds(column string) string { return "instr(" + column + ", ?) > 0" }
+func (*lite) skipLocked() string         { return "" }
 
 // begin refuses to write into a file that is not in its place any more: SQLite
 // would, and nobody would ever see it.

@@ -24,7 +24,8 @@ type Options struct {
 	// store that is not initialised is, for it; it is asked for only then. Without
 	// a Recipient that is left to Init.
 	Recipient func(ctx context.Context) (string, error)
-	// ReadOnly opens for reading; every write fails.
+	// ReadOnly opens for a short look: every write fails, no file is made, and what
+	// others commit meanwhile may not be seen.
 	ReadOnly bool
 	// AnySchema opens a store that is not initialised or needs a migration, for
 	// Init, Migrate and Status.

@@ -160,11 +160,16 @@ func glob(pattern string) (func(zone.Name) bool, error) {
 // Names is up to limit names of live ordinary zones that start with prefix, in
 // presentation form without regard to case, for completion and suggestions.
 func (s *Store) Names(ctx context.Context, prefix string, limit int) ([]zone.Name, error) {
-	var out []zone.Name
 	prefix = strings.ToLower(prefix)
+	q, args := `SELECT name FROM zones WHERE deleted_at IS NULL AND kind = ?`, []any{string(fleet.Ordinary)}
+	if part := keyPart(prefix); part != nil {
+		q += ` AND (` + s.d.holds("name") + ` OR substr(name, 1, ?) = ?)`
+		args = append(args, part, len(part)-1, part[1:])
+	}
+	var out []zone.Name
 	err := s.view(ctx, func(t *tx) error {
 		out = nil
-		rows, err := t.QueryContext(ctx, t.sql(`SELECT name FROM zones WHERE deleted_at IS NULL AND kind = ? ORDER BY name`), string(fleet.Ordinary))
+		rows, err := t.QueryContext(ctx, t.sql(q+` ORDER BY name`), args...)
 		if err != nil {
 			return err
 		}
@@ -181,6 +186,26 @@ func (s *Store) Names(ctx context.Context, prefix string, limit int) ([]zone.Nam
 		return rows.Err()
 	})
 	return out, err
+}
+
+// keyPart is what the keys of all names that begin with prefix have somewhere
+// behind the end of a label, or at the start: the labels that are whole, and the
+// start of the last one, where it is the only one. Nil where nothing can be said.
+// The database looks for it in the index by itself, which is some ten times as
+// fast as handing every name out.
+func keyPart(prefix string) []byte {
+	labels := strings.Split(prefix, ".")
+	if prefix == "" || strings.ContainsFunc(prefix, func(r rune) bool { return r == '\\' || r < 2 }) || slices.Contains(labels[:len(labels)-1], "") {
+		return nil
+	}
+	if len(labels) == 1 {
+		return []byte("\x00" + prefix)
+	}
+	part := []byte{0}
+	for _, l := range slices.Backward(labels[:len(labels)-1]) {
+		part = append(append(part, l...), 0)
+	}
+	return part
 }
 
 // LastSerial is the last serial that deleted zones of this name had, by RFC

@@ -105,9 +105,19 @@ var contentTests = map[string]func(*testing.T, *env){
 		if err := e.Zones(t.Context(), fleet.ZoneFilter{Glob: "[a"}, func(fleet.Zone) error { return nil }); err == nil {
 			t.Error("a malformed pattern is taken")
 		}
-		names, err := e.Names(t.Context(), "Z.", 10)
-		if err != nil || !slices.Equal(names, []zone.Name{name("z.a.example."), name("z.example.")}) {
-			t.Errorf("names %v, %v", names, err)
+		for prefix, want := range map[string][]string{
+			"Z.": {"z.a.example.", "z.example."}, "z.a": {"z.a.example."}, "z.a.exa": {"z.a.example."}, "z.a.example.": {"z.a.example."},
+			"exam": {"example."}, "example.": {"example."}, "b": {"both.test."}, "a\\": {"a\\000b.example."}, "a": {"a\\000b.example.", "a.z.example."},
+			"x..": nil, ".": nil, "test": nil, "gone": nil,
+		} {
+			names, err := e.Names(t.Context(), prefix, 10)
+			var got []string
+			for _, n := range names {
+				got = append(got, n.String())
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("names that begin with %q: %q, %v", prefix, got, err)
+			}
 		}
 		if names, err := e.Names(t.Context(), "", 3); err != nil || len(names) != 3 {
 			t.Errorf("names %v, %v", names, err)
