@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"dnsctl/config"
@@ -30,7 +32,12 @@ func runConfigShow(a *App, origin bool) error {
 	}
 	list := render.List[config.Value]{Columns: []render.Column[config.Value]{
 		{Name: "key", Value: func(v config.Value) any { return v.Key }},
-		{Name: "value", Value: func(v config.Value) any { return v.Safe() }},
+		{Name: "value", Value: func(v config.Value) any {
+			if d, ok := v.Safe().(time.Duration); ok {
+				return d.String() // as settings are written
+			}
+			return v.Safe()
+		}},
 		{Name: "source", Value: func(v config.Value) any { return string(v.Source) }, Show: show},
 		{Name: "place", Value: func(v config.Value) any { return v.Place }, Show: show},
 	}}

@@ -93,6 +93,8 @@ func (p *Progress) clear() {
 // Short is a length of time in one or two units: "40 s", "3 min", "2 h 5 min".
 func Short(d time.Duration) string {
 	switch {
+	case d == 0:
+		return "0 s"
 	case d < time.Second:
 		return "1 s"
 	case d < 2*time.Minute:

@@ -54,7 +54,10 @@ func (o *Output) text(v any) string {
 		}
 		return x.UTC().Format(timeForm)
 	case time.Duration:
-		return x.String()
+		if o.pretty() {
+			return Short(x)
+		}
+		return strconv.FormatInt(seconds(x), 10)
 	case json.RawMessage:
 		return Clean(string(x))
 	case encoding.TextMarshaler:
@@ -112,7 +115,7 @@ func data(v any) any {
 		}
 		return x.UTC().Format(timeForm)
 	case time.Duration:
-		return x.String()
+		return seconds(x)
 	case encoding.TextMarshaler, json.Marshaler:
 		return v
 	}
@@ -126,6 +129,9 @@ func data(v any) any {
 	}
 	return v
 }
+
+// seconds is a length of time as programs read it.
+func seconds(d time.Duration) int64 { return int64(d.Round(time.Second) / time.Second) }
 
 // deref follows a pointer; nil for a nil one.
 func deref(v any) any {
@@ -148,8 +154,7 @@ func numeric(v any) bool {
 	switch reflect.ValueOf(v).Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float64:
-		_, isTime := v.(time.Duration)
-		return !isTime
+		return true
 	}
 	return false
 }
