@@ -39,7 +39,6 @@ next one. The exit code is 4 when zones were left behind.`,
 	}
 	c.Flags().StringSliceVar(&without, "without", nil, "leave this `server` out, which cannot be read")
 	c.Flags().StringVar(&comment, "comment", "", "a `text` for the events")
-	completeFlag(c, "without", a.completeServer)
 	return c
 }
 

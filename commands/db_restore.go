@@ -52,7 +52,6 @@ does the rest.`,
 	c.Flags().StringVar(&f.keep, "keep", "", "with --replace: back the present content up to this new `file`")
 	c.Flags().StringSliceVar(&f.without, "without", nil, "leave this `server` out, which cannot be read")
 	c.Flags().StringVar(&f.comment, "comment", "", "a `text` for the events")
-	completeFlag(c, "without", a.completeServer)
 	return c
 }
 
