@@ -8,14 +8,14 @@ import (
 	"dnsctl/zone"
 )
 
-// history keeps the changes that were sent last, since after a change every
-// secondary asks for the same.
+// history keeps the changes that were sent last, condensed (RFC 1995 section 5),
+// since after a change every secondary asks for the same.
 type history struct {
 	mu   sync.Mutex
 	kept *lru[span, []zone.Delta]
 }
 
-// span names a chain of changes. Between two versions it is always the same.
+// span names a chain of changes. What it condenses to is always the same.
 type span struct {
 	edition, version int64
 	from             zone.Serial
@@ -68,8 +68,15 @@ func (s *Server) changesSince(ctx context.Context, e *entry, from zone.Serial) (
 	if err != nil {
 		return nil, nil, fmt.Errorf("read changes of zone %s: %w", e.apex(), err)
 	}
-	n, size := len(deltas), octetsOf(deltas)
-	if n == 0 || deltas[0].From() != from || deltas[n-1].To() != e.serial || size > limit {
+	n := len(deltas)
+	if n == 0 || deltas[0].From() != from || deltas[n-1].To() != e.serial {
+		return nil, content, nil
+	}
+	if n > 1 { // never longer, and the same from every replica
+		deltas = []zone.Delta{zone.Condense(deltas)}
+	}
+	size := octetsOf(deltas)
+	if size > limit {
 		return nil, content, nil
 	}
 	s.history.put(key, deltas, 2*size+1024) // twice: the structs and headers around them

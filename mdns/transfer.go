@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"dnsctl/wire"
@@ -29,17 +30,72 @@ func (r *request) transfer(ctx context.Context, out []byte, start transferStarte
 		return r.fail(out, wire.RcodeServFail), nil
 	case r.udp && q.Type == zone.TypeAXFR:
 		return r.refuse(out, "AXFR over UDP"), nil
-	case q.Type == zone.TypeIXFR && (r.udp || !e.serial.Ahead(r.q.Serial)):
-		// The client is current or ahead, or is to come back over TCP (RFC 1995
-		// section 2).
-		begin := len(out)
-		r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
-		if !r.enc.Set(wire.SectionAnswer, e.soaSet()) {
-			r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
-		}
-		return r.finish(begin, wire.RcodeSuccess), nil
+	case q.Type == zone.TypeIXFR && !e.serial.Ahead(r.q.Serial):
+		return r.onlySOA(out, e), nil // the client is current, or ahead
+	case r.udp:
+		return r.changesOverUDP(ctx, out, e)
 	}
 	return out, start(ctx, r, e)
+}
+
+// onlySOA answers an IXFR with the zone's SOA.
+func (r *request) onlySOA(out []byte, e *entry) []byte {
+	begin := len(out)
+	r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
+	if !r.enc.Set(wire.SectionAnswer, e.soaSet()) {
+		r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
+	}
+	return r.finish(begin, wire.RcodeSuccess)
+}
+
+// changesOverUDP answers an IXFR with the changes if they fit, or else with the
+// SOA, after which the client comes back over TCP (RFC 1995 section 2).
+func (r *request) changesOverUDP(ctx context.Context, out []byte, e *entry) ([]byte, error) {
+	deltas := r.s.history.get(span{e.edition, e.version, r.q.Serial})
+	if deltas == nil {
+		if !r.wait {
+			return out, errLoad
+		}
+		var err error
+		if deltas, _, err = r.s.changesSince(ctx, e, r.q.Serial); err != nil {
+			if gone(err) {
+				return r.refuse(out, "zone"), nil
+			}
+			r.s.log.Error("changes cannot be read", "zone", e.apex().String(), "err", err)
+			return r.fail(out, wire.RcodeServFail), nil
+		}
+	}
+	if deltas == nil {
+		return r.onlySOA(out, e), nil
+	}
+	begin := len(out)
+	r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
+	for set := range ixfr(deltas) {
+		if !r.enc.Set(wire.SectionAnswer, set) {
+			return r.onlySOA(out, e), nil
+		}
+	}
+	return r.finish(begin, wire.RcodeSuccess), nil
+}
+
+// ixfr yields what an answer with changes consists of: the new SOA, then for each
+// change, oldest first, its old SOA, what goes, its new SOA, and what comes, and
+// the new SOA again (RFC 1995 section 4).
+func ixfr(deltas []zone.Delta) iter.Seq[zone.RRset] {
+	return func(yield func(zone.RRset) bool) {
+		last := []zone.RRset{deltas[len(deltas)-1].NewSOA}
+		parts := [][]zone.RRset{last}
+		for _, d := range deltas {
+			parts = append(parts, []zone.RRset{d.OldSOA}, d.Removed, []zone.RRset{d.NewSOA}, d.Added)
+		}
+		for _, part := range append(parts, last) {
+			for _, set := range part {
+				if !yield(set) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // transfer streams a zone or its changes to the client. The length prefix of the
@@ -201,26 +257,13 @@ func (t *stream) sendLoading(ctx context.Context, f *flight) error {
 	return t.flush()
 }
 
-// sendChanges sends differences, oldest first, each as the old SOA, what goes,
-// the new SOA, and what comes (RFC 1995 section 4).
+// sendChanges sends what has changed since the client's serial.
 func (t *stream) sendChanges(deltas []zone.Delta) error {
-	last := deltas[len(deltas)-1].NewSOA
 	t.start()
-	if err := t.add(last); err != nil {
-		return err
-	}
-	for i := range deltas {
-		d := &deltas[i]
-		for _, part := range [...][]zone.RRset{{d.OldSOA}, d.Removed, {d.NewSOA}, d.Added} {
-			for _, set := range part {
-				if err := t.add(set); err != nil {
-					return err
-				}
-			}
+	for set := range ixfr(deltas) {
+		if err := t.add(set); err != nil {
+			return err
 		}
-	}
-	if err := t.add(last); err != nil {
-		return err
 	}
 	return t.flush()
 }

@@ -128,8 +128,7 @@ func TestIXFRSendsChangesSingleSOAOrTheWholeZone(t *testing.T) {
 		from int
 		want []string
 	}{
-		{10, []string{"SOA 12", "SOA 10", "SOA 11", `new.z.example. A "\xc0\x00\x02\x01"`, `new.z.example. A "\xc0\x00\x02\x02"`,
-			"SOA 11", `new.z.example. A "\xc0\x00\x02\x01"`, "SOA 12", `other.z.example. TXT "\x01x"`, "SOA 12"}},
+		{10, []string{"SOA 12", "SOA 10", "SOA 12", `new.z.example. A "\xc0\x00\x02\x02"`, `other.z.example. TXT "\x01x"`, "SOA 12"}},
 		{11, []string{"SOA 12", "SOA 11", `new.z.example. A "\xc0\x00\x02\x01"`, "SOA 12", `other.z.example. TXT "\x01x"`, "SOA 12"}},
 		{12, []string{"SOA 12"}},
 		{13, []string{"SOA 12"}},
@@ -164,12 +163,13 @@ func TestIXFRSendsChangesSingleSOAOrTheWholeZone(t *testing.T) {
 	}
 }
 
-func TestUDPTransfersAreRefusedOrASingleSOA(t *testing.T) {
+func TestOverUDPThereIsNoAXFRAndIXFRWhereItFits(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	s := big(t, "z.example.", 10, 10)
 	id := m.create(s)
-	m.change(id, put(t, s, "", "new.z.example. 60 IN A 192.0.2.1\n"))
+	s = put(t, s, "", "new.z.example. 60 IN A 192.0.2.1\n")
+	m.change(id, s)
 	r := start(t, m, nil)
 	ask := func(q []byte) *dns.Msg {
 		c, err := net.Dial("udp", r.addr)
@@ -195,9 +195,22 @@ func TestUDPTransfersAreRefusedOrASingleSOA(t *testing.T) {
 	if got := ask(transferQuery("z.example.", zone.TypeAXFR, 0)); got.Rcode != dns.RcodeRefused {
 		t.Errorf("AXFR over UDP: %v", got)
 	}
-	got := ask(transferQuery("z.example.", zone.TypeIXFR, 10))
-	if len(got.Answer) != 1 || got.Answer[0].(*dns.SOA).Serial != 11 {
-		t.Errorf("IXFR over UDP: %v", got)
+	for _, c := range []struct{ from, records int }{{10, 5}, {11, 1}, {9, 1}} {
+		for range 2 { // read from the store, then at hand
+			got := ask(transferQuery("z.example.", zone.TypeIXFR, zone.Serial(c.from)))
+			if len(got.Answer) != c.records || got.Answer[0].(*dns.SOA).Serial != 11 || got.Truncated {
+				t.Errorf("IXFR from %d over UDP: %v", c.from, got)
+			}
+		}
+	}
+	var more strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&more, "more%d.z.example. 60 IN A 192.0.2.1\n", i)
+	}
+	m.change(id, put(t, s, "", more.String()))
+	testbed.Eventually(t, 10*time.Second, func() bool { return r.Position() == int64(len(m.feed)) })
+	if got := ask(transferQuery("z.example.", zone.TypeIXFR, 11)); len(got.Answer) != 1 || got.Answer[0].(*dns.SOA).Serial != 12 || got.Truncated {
+		t.Errorf("changes that do not fit: %v", got)
 	}
 }
 

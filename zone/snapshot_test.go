@@ -136,6 +136,16 @@ func TestRandomEditsBecomeDeltasThatApplyBothWays(t *testing.T) {
 				t.Fatalf("a delta applies twice: %v", err)
 			}
 			deltas = append(deltas, d)
+			for i := range deltas { // any part of the chain, at once
+				if i == 0 {
+					if all := Diff(first, next); !slices.Equal(Condense(deltas).Removed, all.Removed) || !slices.Equal(Condense(deltas).Added, all.Added) {
+						t.Fatal("a condensed chain is not the difference of its ends")
+					}
+				}
+				if c := Condense(deltas[i:]); c.From() != deltas[i].From() || c.To() != serial {
+					t.Fatalf("condensed from %d to %d", c.From(), c.To())
+				}
+			}
 			s = next
 		}
 		m0.require(t, first) // nothing that was shared has changed
