@@ -19,7 +19,7 @@ UNIT = $$(go list ./... | grep -v '^dnsctl/testscripts')
 
 .PHONY: help
 help: ## this list
-	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## the binary, ./dnsctl
@@ -91,7 +91,18 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 clean: ## removes what was built and fetched into this folder
 	rm -rf dnsctl .cache .demo-*
 
+# The other nameservers that bench measures; the rows of those that cannot be
+# installed or built are missing.
 BENCH ?=
 .PHONY: bench
-bench: ## what docs/benchmarks.md shows, measured here; BENCH='-quick -run axfr' for less
+bench: peers ## what docs/benchmarks.md shows, measured here beside other nameservers; BENCH='-run axfr' for less
 	go run ./cmd/bench $(BENCH)
+
+.PHONY: bench-quick
+bench-quick: peers ## a small run of bench, in minutes
+	go run ./cmd/bench -quick $(BENCH)
+
+.PHONY: peers
+peers:
+	@scripts/install packages-bench || echo "bench: some other nameservers are missing" >&2
+	@scripts/own-coredns > /dev/null || echo "bench: CoreDNS could not be built" >&2

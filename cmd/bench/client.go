@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -160,8 +162,8 @@ const (
 	udpSockets = 4
 )
 
-// flood asks the questions over UDP, over and over, and says how many answers
-// came and how many did not.
+// flood asks the questions over UDP, over and over until d has passed, or each
+// once when d is 0, and says how many answers came and how many did not.
 func flood(addr string, questions [][]byte, d time.Duration) (answers, lost int, err error) {
 	var mu sync.Mutex
 	end := time.Now().Add(d)
@@ -171,7 +173,12 @@ func flood(addr string, questions [][]byte, d time.Duration) (answers, lost int,
 			return err
 		}
 		defer c.Close()
-		a, l, err := floodOne(ipv4.NewPacketConn(c.(*net.UDPConn)), questions, i*len(questions)/udpSockets, end)
+		from, to := i*len(questions)/udpSockets, (i+1)*len(questions)/udpSockets
+		count := to - from
+		if d > 0 {
+			count = math.MaxInt
+		}
+		a, l, err := floodOne(ipv4.NewPacketConn(c.(*net.UDPConn)), questions, from, count, end)
 		mu.Lock()
 		defer mu.Unlock()
 		answers, lost = answers+a, lost+l
@@ -180,28 +187,32 @@ func flood(addr string, questions [][]byte, d time.Duration) (answers, lost int,
 	return answers, lost, err
 }
 
-func floodOne(c *ipv4.PacketConn, questions [][]byte, next int, end time.Time) (answers, lost int, err error) {
+// floodOne asks count questions, those from next on, unless end comes first where
+// they are without end.
+func floodOne(c *ipv4.PacketConn, questions [][]byte, next, count int, end time.Time) (answers, lost int, err error) {
 	out, in := make([]ipv4.Message, udpWindow), make([]ipv4.Message, udpWindow)
 	for i := range in {
 		in[i].Buffers = [][]byte{make([]byte, 512)}
 	}
-	for time.Now().Before(end) {
-		for i := range out {
+	for count > 0 && (count < math.MaxInt/2 || time.Now().Before(end)) {
+		window := min(count, udpWindow)
+		for i := range window {
 			out[i].Buffers = [][]byte{questions[next%len(questions)]}
 			next++
 		}
-		for sent := 0; sent < udpWindow; {
-			n, err := c.WriteBatch(out[sent:], 0)
+		count -= window
+		for sent := 0; sent < window; {
+			n, err := c.WriteBatch(out[sent:window], 0)
 			if err != nil {
 				return answers, lost, err
 			}
 			sent += n
 		}
 		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		for got := 0; got < udpWindow; {
+		for got := 0; got < window; {
 			n, err := c.ReadBatch(in, 0)
 			if err != nil { // the deadline
-				lost += udpWindow - got
+				lost += window - got
 				break
 			}
 			for i := range in[:n] {
@@ -219,9 +230,10 @@ func floodOne(c *ipv4.PacketConn, questions [][]byte, next int, end time.Time) (
 
 // soaWatch asks one server for one zone's SOA again and again.
 type soaWatch struct {
-	c   net.Conn
-	msg []byte
-	in  [512]byte
+	c    net.Conn
+	msg  []byte
+	in   [512]byte
+	wait time.Duration // for an answer
 }
 
 func watchSOA(addr, name string) (*soaWatch, error) {
@@ -229,16 +241,18 @@ func watchSOA(addr, name string) (*soaWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &soaWatch{c: c, msg: question{zone: name, typ: zone.TypeSOA}.frame()[wire.LengthPrefix:]}, nil
+	return &soaWatch{c: c, msg: question{zone: name, typ: zone.TypeSOA}.frame()[wire.LengthPrefix:], wait: 500 * time.Millisecond}, nil
 }
 
 // serial asks once. ok is false where no answer with an SOA comes at once.
 func (w *soaWatch) serial() (serial zone.Serial, ok bool, err error) {
 	w.msg[1]++ // another id, so that a late answer is not taken for this one
-	if _, err := w.c.Write(w.msg); err != nil {
+	if _, err := w.c.Write(w.msg); errors.Is(err, syscall.ECONNREFUSED) {
+		return 0, false, nil // nobody listened when it was asked before
+	} else if err != nil {
 		return 0, false, err
 	}
-	_ = w.c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_ = w.c.SetReadDeadline(time.Now().Add(w.wait))
 	for {
 		n, err := w.c.Read(w.in[:])
 		if err != nil {

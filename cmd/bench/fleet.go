@@ -23,7 +23,7 @@ const (
 // the command uses, so that the moment of the commit is known to the
 // microsecond; mdns and BIND are processes of their own.
 func measureServed(ctx context.Context, b *bench, kind string) {
-	h := b.loaded(ctx, kind)
+	h := b.loadedHouse(ctx, kind)
 	b.latency(ctx, h, "served", "<= 50", map[string]string{"mdns": h.addr})
 	t := b.table(kind)
 	for i := range 5 * b.repeat {
@@ -56,7 +56,7 @@ func (b *bench) latency(ctx context.Context, h *house, name, goal string, addrs 
 	defer s.Close()
 	e := &edit.Editor{Store: s, Now: time.Now}
 	apex := zone.MustParseName(smallZone(0) + ".")
-	t := b.table(h.store)
+	t := b.table(h.name)
 	watches := map[string]*soaWatch{}
 	for at, addr := range addrs {
 		w, err := watchSOA(addr, smallZone(0))

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,19 +33,18 @@ type bench struct {
 	bigFile  string
 	smallDir string
 	postgres *testbed.Postgres
-	houses   map[string]*house // by store: with all zones, for the measures that only read or change little
+	running  map[string]server // by name: with all zones, for the measures that only read or change little
+	gone     map[string]string // peers that could not be started, and why
 }
 
 // house is a dnsctl of its own: a database with one pool, and its mdns.
 type house struct {
+	place // of mdns; its name is the store's kind
 	b     *bench
 	bed   *bed
-	store string // kind
 	url   string
 	dir   string
-	addr  string // of mdns
 	env   []string
-	key   wire.Key
 
 	mdns   *exec.Cmd
 	exited chan error
@@ -54,7 +54,7 @@ const pool = "main"
 
 // house makes a database and a pool in it; mdns is not started.
 func (b *bench) house(ctx context.Context, t *bed, store string) *house {
-	h := &house{b: b, bed: t, store: store, dir: t.TempDir(), addr: testbed.FreeAddr(t)}
+	h := &house{b: b, bed: t, dir: t.TempDir(), place: place{name: store, addr: testbed.FreeAddr(t)}}
 	switch store {
 	case "sqlite":
 		h.url = "sqlite:" + filepath.Join(h.dir, "dnsctl.db")
@@ -108,28 +108,13 @@ func (h *house) importSmall(ctx context.Context) usage {
 	return h.dnsctl(ctx, "zone", "import", "-q", h.b.smallDir)
 }
 
-// loaded is the house of a store with all zones and mdns running.
-func (b *bench) loaded(ctx context.Context, store string) *house {
-	if h := b.houses[store]; h != nil {
-		return h
-	}
-	h := b.house(ctx, b.bed, store)
-	h.importBig(ctx, b.bigFile)
-	h.importSmall(ctx)
-	h.start(ctx)
-	b.houses[store] = h
-	return h
+// change implements server, by another process.
+func (h *house) change(ctx context.Context, n int) {
+	h.dnsctl(ctx, "record", "set", bigZone, changedOwner(n), "A", addressOf(n))
 }
 
-// leave ends the loaded house of a store.
-func (b *bench) leave(store string) {
-	if h := b.houses[store]; h != nil {
-		h.stop()
-		delete(b.houses, store)
-	}
-}
-
-// start runs mdns and waits until it is ready; it says how long that took.
+// start runs mdns and waits until it says that it is ready and answers for its
+// zones; it says how long that took.
 func (h *house) start(ctx context.Context) time.Duration {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), h.b.bin, "mdns", "serve", "--listen", h.addr, "-o", "json")
 	cmd.Env = h.env
@@ -159,14 +144,18 @@ func (h *house) start(ctx context.Context) time.Duration {
 	h.bed.Cleanup(h.stop)
 	select {
 	case err = <-ready:
-	case <-time.After(time.Minute):
-		err = fmt.Errorf("not ready after a minute")
+	case <-time.After(startPatience):
+		err = fmt.Errorf("not ready after %s", startPatience)
 	}
+	if err == nil {
+		err = h.serving(ctx, func() bool { return false })
+	}
+	took := time.Since(begin)
 	if err != nil {
 		text, _ := os.ReadFile(log.Name())
 		h.bed.Fatalf("start mdns: %v\n%s", err, last(string(text)))
 	}
-	return time.Since(begin)
+	return took
 }
 
 // stop ends mdns, if it runs, and waits for it.
@@ -184,10 +173,20 @@ func (h *house) stop() {
 	h.mdns = nil
 }
 
-// serverCPU is the processor time of mdns and its database so far.
-func (h *house) serverCPU() (mdns, database float64) {
-	if h.store == "postgres" {
-		database = family(h.b.postgres.PID())
-	}
-	return cpu(h.mdns.Process.Pid), database
+// lean starts mdns anew so that it collects garbage when there is a tenth of it,
+// and says what is then resident: little more than what it needs.
+func (h *house) lean(ctx context.Context) float64 {
+	h.stop()
+	usual := h.env
+	h.env = append(slices.Clip(usual), "GOGC=10")
+	h.start(ctx)
+	h.env = usual
+	return memory(h.pid())
+}
+
+func (h *house) pid() int { return h.mdns.Process.Pid }
+
+// used implements server.
+func (h *house) used() (mdns, database float64) {
+	return cpu(h.pid()), h.b.databaseCPU(h.name)
 }

@@ -1,14 +1,15 @@
 // Command bench measures the real dnsctl binary: on a private SQLite and a
-// private PostgreSQL, with a private BIND 9, all on loopback and in temporary
-// folders that are removed again. Each measure is repeated; what is printed is
-// the least, the middle and the greatest of the repetitions. docs/benchmarks.md
-// says what the measures are, what bounds them, and what was found.
+// private PostgreSQL, and beside it other nameservers as primaries of the same
+// zones, all on loopback and in temporary folders that are removed again. Each
+// measure is repeated; what is printed is the least, the middle and the greatest
+// of the repetitions, then what dnsctl reaches of the best other nameserver.
+// docs/benchmarks.md says what the measures are, what bounds them, and what was
+// found.
 //
 //	go run ./cmd/bench -run 'import|axfr' -json bench.json
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -40,9 +41,12 @@ type options struct {
 	quick   bool
 	records int
 	zones   int
+	sample  time.Duration
 	stores  []string
+	peers   []string
 	match   *regexp.Regexp
 	json    string
+	from    string
 	note    string
 	timeout time.Duration
 	list    bool
@@ -53,14 +57,17 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&o.repeat, "n", 5, "repeat each measure this often")
-	f.BoolVar(&o.quick, "quick", false, "repeat three times")
+	f.BoolVar(&o.quick, "quick", false, "a small run: once, a second for each rate, 100,000 records, 1,000 zones, unless other flags say otherwise")
 	f.IntVar(&o.records, "records", 1_000_000, "records of the big zone")
 	f.IntVar(&o.zones, "zones", 10_000, "small zones, of 10 records each")
+	f.DurationVar(&o.sample, "sample", 2*time.Second, "measure each rate for so long")
 	stores := f.String("store", "sqlite,postgres", "the databases")
-	match := f.String("run", "", "only measures whose name/store this regular expression matches")
+	peers := f.String("peers", strings.Join(peerNames(), ","), "the other nameservers; none when empty")
+	match := f.String("run", "", "only measures whose name/server this regular expression matches; -list lists them")
 	f.StringVar(&o.json, "json", "", "write the figures to this file")
+	f.StringVar(&o.from, "from", "", "measure nothing: print the ratios and goals of this file")
 	f.StringVar(&o.note, "note", "", "a text for the JSON file: what else the machine was doing")
-	f.DurationVar(&o.timeout, "timeout", time.Hour, "give up after this time")
+	f.DurationVar(&o.timeout, "timeout", 3*time.Hour, "give up after this time")
 	f.BoolVar(&o.list, "list", false, "list the measures")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -69,15 +76,27 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if o.quick {
-		o.repeat = 3
+		set := map[string]bool{}
+		f.Visit(func(f *flag.Flag) { set[f.Name] = true })
+		for name, small := range map[string]func(){"n": func() { o.repeat = 1 }, "records": func() { o.records = 100_000 }, "zones": func() { o.zones = 1000 },
+			"sample": func() { o.sample = time.Second }} {
+			if !set[name] {
+				small()
+			}
+		}
 	}
-	if o.repeat < 1 || o.records < 1000 || o.zones < 100 {
-		return o, errors.New("-n is at least 1, -records 1000, -zones 100")
+	if o.repeat < 1 || o.records < 1000 || o.zones < 100 || o.sample <= 0 {
+		return o, errors.New("-n is at least 1, -records 1000, -zones 100, -sample more than nothing")
 	}
-	o.stores = strings.Split(*stores, ",")
+	o.stores, o.peers = fields(*stores), fields(*peers)
 	for _, s := range o.stores {
 		if s != "sqlite" && s != "postgres" {
 			return o, fmt.Errorf("-store %q: there are sqlite and postgres", s)
+		}
+	}
+	for _, p := range o.peers {
+		if _, ok := kindOf(p); !ok {
+			return o, fmt.Errorf("-peers %q: there are %s", p, strings.Join(peerNames(), ", "))
 		}
 	}
 	var err error
@@ -87,42 +106,55 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// measure is one group of figures that is made together. It is run for each
-// store, or once with the store "" where no store has a part in it.
-type measure struct {
-	name      string
-	what      string
-	storeless bool
-	run       func(ctx context.Context, b *bench, store string)
+func fields(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 }
 
+func peerNames() (names []string) {
+	for _, k := range kinds() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// measure is one group of figures that is made together, for each of some
+// servers.
+type measure struct {
+	name string
+	what string
+	of   func(o options) []string // the servers
+	run  func(ctx context.Context, b *bench, server string)
+}
+
+const limit = "limit"
+
 func measures() []measure {
+	alone := func(options) []string { return []string{limit} }
+	ours := func(o options) []string { return o.stores }
+	all := func(o options) []string { return slices.Concat(o.stores, o.peers) }
 	return []measure{
-		{"limit", "AXFR from a server that sends messages prepared beforehand: what the client can count", true, measureLimit},
-		{"named", "AXFR and SOA from BIND 9 as a primary of the same zone: the yardstick of the same run", true, measureNamed},
-		{"import", "zone import of the big zone: new, unchanged, with 100 changed records", false, measureImport},
-		{"import-wait", "the longest wait of another process's record set while the big zone is imported", false, measureImportWait},
-		{"import-small", "zone import of a folder of small zones: new, unchanged", false, measureImportSmall},
-		{"axfr", "AXFR of the big zone: cold, warm, 8 connections, TSIG", false, measureAXFR},
-		{"soa", "SOA questions over UDP", false, measureSOA},
-		{"small", "AXFR of the small zones: cold and warm, 50 or 1 per connection, pipelined by 10", false, measureSmall},
-		{"ixfr", "IXFR of 20 changes of the big zone", false, measureIXFR},
-		{"served", "from a commit by another process to mdns answering with the new serial", false, measureServed},
-		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", false, measureBIND},
-		{"fleet", "bootstrap --wait, audit and sync of the small zones on BIND 9", false, measureFleet},
+		{"limit", "AXFR from a server that sends messages prepared beforehand: what the client can count", alone, measureLimit},
+		{"import", "zone import of the big zone: new, unchanged, with 100 changed records", ours, measureImport},
+		{"import-wait", "the longest wait of another process's record set while the big zone is imported", ours, measureImportWait},
+		{"import-small", "zone import of a folder of small zones: new, unchanged", ours, measureImportSmall},
+		{"start", "from the start to answering for all zones, and the memory then", all, measureStart},
+		{"axfr", "AXFR of the big zone: cold, warm, 8 connections, TSIG", all, measureAXFR},
+		{"small", "AXFR of the small zones: cold and warm, 50 or 1 per connection, pipelined by 10", all, measureSmall},
+		{"soa", "SOA questions over UDP: each zone once after the start, then over and over", all, measureSOA},
+		{"ixfr", "IXFR of 20 changes of the big zone", all, measureIXFR},
+		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
+		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
+		{"fleet", "bootstrap --wait, audit and sync of the small zones on BIND 9", ours, measureFleet},
 	}
 }
 
-// selected are the measures and stores that -run matches.
+// selected are the measures and servers that -run matches, by server, so that
+// one is loaded at a time.
 func (o options) selected() (out []job) {
-	for _, m := range measures() {
-		stores := o.stores
-		if m.storeless {
-			stores = []string{""}
-		}
-		for _, s := range stores {
-			if o.match.MatchString(m.name + "/" + s) {
-				out = append(out, job{m, s})
+	for _, server := range slices.Concat([]string{limit}, o.stores, o.peers) {
+		for _, m := range measures() {
+			if slices.Contains(m.of(o), server) && o.match.MatchString(m.name+"/"+server) {
+				out = append(out, job{m, server})
 			}
 		}
 	}
@@ -131,10 +163,39 @@ func (o options) selected() (out []job) {
 
 type job struct {
 	measure
-	store string
+	server string
 }
 
-func run(args []string, stdout, stderr io.Writer) (err error) {
+// attempt runs one measure. What goes wrong with a peer makes its figures
+// missing; everything else ends the run.
+func (b *bench) attempt(ctx context.Context, j job) {
+	if _, ok := kindOf(j.server); !ok {
+		j.run(ctx, b, j.server)
+		return
+	}
+	if why := b.gone[j.server]; why != "" {
+		b.report.miss(b.out, j, why)
+		return
+	}
+	defer func() {
+		p := recover()
+		f, ok := p.(failure)
+		if p == nil || ctx.Err() != nil || !ok {
+			if p != nil {
+				panic(p)
+			}
+			return
+		}
+		*b.bed.failed = false
+		if b.running[j.server] == nil { // it did not even start
+			b.gone[j.server] = f.Error()
+		}
+		b.report.miss(b.out, j, f.Error())
+	}()
+	j.run(ctx, b, j.server)
+}
+
+func run(args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
@@ -146,6 +207,14 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 		}
 		return nil
 	}
+	if o.from != "" {
+		r, err := readReport(o.from)
+		if err != nil {
+			return err
+		}
+		r.conclusions(stdout)
+		return nil
+	}
 	if len(jobs) == 0 {
 		return errors.New("-run matches nothing; -list lists the measures")
 	}
@@ -154,27 +223,21 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 	ctx, stop := context.WithTimeout(ctx, o.timeout)
 	defer stop()
 
-	b := &bench{options: o, out: stdout, log: stderr, houses: map[string]*house{}}
+	b := &bench{options: o, out: stdout, log: stderr, running: map[string]server{}, gone: map[string]string{}}
 	b.report = newReport(ctx, o)
-	defer func() { // also when a measure failed: what was found is kept
-		if e := b.report.write(o.json); e != nil && err == nil {
-			err = e
-		}
-	}()
-	return guard(stderr, func(t *bed) {
+	err = guard(stderr, func(t *bed) {
 		b.bed = t
 		b.build(ctx)
 		b.report.heading(stdout)
-		// By store, so that one house is loaded at a time.
-		slices.SortStableFunc(jobs, func(x, y job) int {
-			return cmp.Compare(slices.Index(o.stores, x.store), slices.Index(o.stores, y.store))
-		})
 		for i, j := range jobs {
-			fmt.Fprintf(stderr, "bench: %s %s\n", j.name, j.store)
-			j.run(ctx, b, j.store)
-			if i+1 == len(jobs) || jobs[i+1].store != j.store {
-				b.leave(j.store)
+			fmt.Fprintf(stderr, "bench: %s %s\n", j.name, j.server)
+			b.attempt(ctx, j)
+			if i+1 == len(jobs) || jobs[i+1].server != j.server {
+				b.leave(j.server)
 			}
 		}
 	})
+	b.report.compare()
+	b.report.conclusions(stdout)
+	return errors.Join(err, b.report.write(o.json)) // also when a measure failed: what was found is kept
 }

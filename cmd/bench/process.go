@@ -11,42 +11,65 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticks is how many units of /proc's CPU times make a second; Linux says 100 to
 // programs on every architecture.
 const ticks = 100
 
-// cpu is the processor time that a process has used so far, its children that it
-// has waited for included, in seconds, to 10 ms.
+// cpu is the processor time that a process has used so far, in seconds: its own
+// to the nanosecond (clock_getcpuclockid(3)), and to 10 ms that of the children
+// it has waited for.
 func cpu(pid int) float64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	var own unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|2), &own); err != nil {
 		return 0
 	}
+	sum := time.Duration(own.Nano()).Seconds()
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := bytes.Cut(text, []byte(") ")) // the program's name may have blanks
 	f := strings.Fields(string(rest))
-	var sum float64
-	for _, i := range []int{11, 12, 13, 14} { // utime, stime, cutime, cstime: proc(5)
+	for _, i := range []int{13, 14} { // cutime, cstime: proc(5)
 		if i < len(f) {
 			n, _ := strconv.ParseFloat(f[i], 64)
-			sum += n
+			sum += n / ticks
 		}
 	}
-	return sum / ticks
+	return sum
 }
 
-// family is the processor time of a process and its living children: that of
-// PostgreSQL, which has one for each connection.
-func family(pid int) float64 {
-	sum := cpu(pid)
+// tree is a process and its living descendants.
+func tree(pid int) []int {
+	all := []int{pid}
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, t := range tasks {
 		text, _ := os.ReadFile(t)
 		for child := range strings.FieldsSeq(string(text)) {
-			n, _ := strconv.Atoi(child)
-			sum += cpu(n)
+			if n, err := strconv.Atoi(child); err == nil {
+				all = append(all, tree(n)...)
+			}
 		}
+	}
+	return all
+}
+
+// family is the processor time of a process and its living descendants: that of
+// PostgreSQL, which has one for each connection.
+func family(pid int) (sum float64) {
+	for _, p := range tree(pid) {
+		sum += cpu(p)
+	}
+	return sum
+}
+
+// memory is what a process and its descendants have resident, each page shared
+// out among those that have it (Pss of /proc/PID/smaps_rollup), in MB.
+func memory(pid int) (sum float64) {
+	for _, p := range tree(pid) {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p))
+		sum += kilobytes(string(text), "Pss")
 	}
 	return sum
 }
@@ -54,7 +77,12 @@ func family(pid int) float64 {
 // status is a value in kB of /proc/PID/status, in MB.
 func status(pid int, key string) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	for line := range strings.Lines(string(text)) {
+	return kilobytes(string(text), key)
+}
+
+// kilobytes is a value of a text like /proc/PID/status, in MB.
+func kilobytes(text, key string) float64 {
+	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(line, ":"); ok && name == key {
 			kb, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
 			return kb / 1024

@@ -27,13 +27,34 @@ type report struct {
 	Note    string    `json:"note,omitempty"`
 	Records int       `json:"records"`
 	Zones   int       `json:"zones"`
-	Figures []figure  `json:"figures"`
+
+	Servers []product    `json:"servers"`
+	Figures []figure     `json:"figures"`
+	Missing []missing    `json:"missing"`
+	Ratios  []ratio      `json:"ratios"`
+	Goals   []conclusion `json:"goals"`
 }
 
-// figure is one row: what a measure gave in each of its repetitions.
+// product is a nameserver that dnsctl is measured beside.
+type product struct {
+	Name    string `json:"name"`
+	Product string `json:"product"`
+	Version string `json:"version"` // "" when it is not installed
+	Tuned   string `json:"tuned"`
+}
+
+// missing says why there are no figures.
+type missing struct {
+	Measure string `json:"measure"`
+	Server  string `json:"server"`
+	Why     string `json:"why"`
+}
+
+// figure is one row: what a measure gave in each of its repetitions. Server is
+// "sqlite" or "postgres" for dnsctl on these, a peer's name, or "limit".
 type figure struct {
 	Name    string    `json:"name"`
-	Store   string    `json:"store"`
+	Server  string    `json:"server"`
 	Unit    string    `json:"unit"`
 	Min     float64   `json:"min"`
 	Median  float64   `json:"median"`
@@ -47,8 +68,47 @@ func newReport(ctx context.Context, o options) *report {
 	if err != nil {
 		commit = []byte("unknown")
 	}
-	return &report{Schema: "dnsctl/bench/v1", Commit: string(bytes.TrimSpace(commit)), Started: time.Now().UTC(), Machine: machine(),
-		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones, Figures: []figure{}}
+	r := &report{Schema: schema, Commit: string(bytes.TrimSpace(commit)), Started: time.Now().UTC(), Machine: machine(),
+		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones,
+		Servers: []product{}, Figures: []figure{}, Missing: []missing{}, Ratios: []ratio{}, Goals: []conclusion{}}
+	for _, name := range o.peers {
+		k, _ := kindOf(name)
+		r.Servers = append(r.Servers, product{k.name, k.product, k.installed(ctx), k.tuned})
+	}
+	return r
+}
+
+const schema = "dnsctl/bench/v2"
+
+func readReport(file string) (*report, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	r := new(report)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if r.Schema != schema {
+		return nil, fmt.Errorf("%s: its schema is %q, not %q: measure again", file, r.Schema, schema)
+	}
+	r.compare()
+	return r, nil
+}
+
+func (r *report) miss(w io.Writer, j job, why string) {
+	first, _, _ := strings.Cut(why, "\n")
+	r.Missing = append(r.Missing, missing{j.name, j.server, first})
+	fmt.Fprintf(w, "%-40s %-17s missing: %s\n", j.name, j.server, why)
+}
+
+// figure finds a row.
+func (r *report) figure(name, server, unit string) (figure, bool) {
+	i := slices.IndexFunc(r.Figures, func(f figure) bool { return f.Name == name && f.Server == server && f.Unit == unit })
+	if i < 0 {
+		return figure{}, false
+	}
+	return r.Figures[i], true
 }
 
 // machine is the processor's name, as Linux says it.
@@ -83,20 +143,20 @@ func (r *report) write(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-const rowFormat = "%-34s %-9s %-14s %11s %11s %11s  %s\n"
+const rowFormat = "%-40s %-17s %-14s %11s %11s %11s  %s\n"
 
 func (r *report) heading(w io.Writer) {
 	fmt.Fprintf(w, "%s, %d CPUs, load %s\n", r.Machine, r.CPUs, r.Load)
-	fmt.Fprintf(w, rowFormat, "measure", "store", "unit", "min", "median", "max", "goal")
+	fmt.Fprintf(w, rowFormat, "measure", "server", "unit", "min", "median", "max", "goal")
 }
 
-// sample is a value of a figure.
-func (b *bench) sample(name, store, unit, goal string, values ...float64) {
-	f := figure{Name: name, Store: store, Unit: unit, Goal: goal, Samples: values}
+// row adds a figure, and prints it.
+func (b *bench) row(name, server, unit, goal string, values ...float64) {
+	f := figure{Name: name, Server: server, Unit: unit, Goal: goal, Samples: values}
 	sorted := slices.Sorted(slices.Values(values))
 	f.Min, f.Median, f.Max = sorted[0], middle(sorted), sorted[len(sorted)-1]
 	b.report.Figures = append(b.report.Figures, f)
-	fmt.Fprintf(b.out, rowFormat, name, store, unit, digits(f.Min), digits(f.Median), digits(f.Max), goal)
+	fmt.Fprintf(b.out, rowFormat, name, server, unit, digits(f.Min), digits(f.Median), digits(f.Max), goal)
 }
 
 func middle(sorted []float64) float64 {
@@ -125,14 +185,14 @@ func digits(v float64) string {
 
 // table collects the samples of several figures, one repetition after the other.
 type table struct {
-	b     *bench
-	store string
-	order []string
-	rows  map[string]*figure
+	b      *bench
+	server string
+	order  []string
+	rows   map[string]*figure
 }
 
-func (b *bench) table(store string) *table {
-	return &table{b: b, store: store, rows: map[string]*figure{}}
+func (b *bench) table(server string) *table {
+	return &table{b: b, server: server, rows: map[string]*figure{}}
 }
 
 func (t *table) add(name, unit, goal string, v float64) {
@@ -148,6 +208,6 @@ func (t *table) add(name, unit, goal string, v float64) {
 func (t *table) done() {
 	for _, key := range t.order {
 		f := t.rows[key]
-		t.b.sample(f.Name, t.store, f.Unit, f.Goal, f.Samples...)
+		t.b.row(f.Name, t.server, f.Unit, f.Goal, f.Samples...)
 	}
 }
