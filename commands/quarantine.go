@@ -16,7 +16,7 @@ func newQuarantineCmd(a *App) *cobra.Command {
 	return group("quarantine", "See and bring back what was removed from nameservers",
 		`Before a zone is deleted from a nameserver, or its content replaced, a copy is kept
 here: settings and records. A copy can be brought back until it expires.`,
-		newQuarantineListCmd(a), newQuarantineShowCmd(a), newQuarantineRestoreCmd(a), newQuarantinePurgeCmd(a))
+		newQuarantineListCmd(a), newQuarantineShowCmd(a), newQuarantineRestoreCmd(a), newQuarantineReleaseCmd(a), newQuarantinePurgeCmd(a))
 }
 
 var copyColumns = render.List[report.Copy]{

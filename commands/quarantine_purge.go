@@ -55,7 +55,7 @@ func runQuarantinePurge(ctx context.Context, a *App, args []string) error {
 	for _, id := range ids {
 		err := s.PurgeCopy(ctx, id)
 		if errors.Is(err, fleet.ErrInUse) {
-			return report.Hint(fmt.Errorf("copy %d is back on its nameserver and protected there: %w", id, err), "it stays while it is")
+			return report.Hint(fmt.Errorf("copy %d is back on its nameserver and protected there: %w", id, err), fmt.Sprintf("dnsctl zone adopt takes the zone into the database, dnsctl quarantine release %d ends the protection", id))
 		}
 		if err != nil {
 			return copyError(err)

@@ -13,7 +13,7 @@ func newZoneCmd(a *App) *cobra.Command {
 several, and so on the nameservers of those pools. Deleting a zone keeps it for a
 while: zone undelete brings it back.`,
 		newZoneCreateCmd(a), newZoneListCmd(a), newZoneShowCmd(a), newZoneSetCmd(a), newZoneDeleteCmd(a), newZoneUndeleteCmd(a),
-		newZoneImportCmd(a), newZoneExportCmd(a), newZoneCheckCmd(a), newZoneHistoryCmd(a), newZoneRollbackCmd(a))
+		newZoneImportCmd(a), newZoneExportCmd(a), newZoneCheckCmd(a), newZoneAdoptCmd(a), newZoneHistoryCmd(a), newZoneRollbackCmd(a))
 }
 
 // zoneColumns show zones.

@@ -129,6 +129,27 @@ func (s *Store) ReleaseCopy(ctx context.Context, id int64) error {
 	return s.setCopy(ctx, id, `UPDATE quarantine SET released_at = ? WHERE id = ?`)
 }
 
+// Unprotect is ReleaseCopy as somebody's command: it leaves an event, and a copy
+// that protects nothing is an error that wraps fleet.ErrNoCopy.
+func (s *Store) Unprotect(ctx context.Context, id int64, by fleet.By) (c report.Copy, err error) {
+	err = s.change(ctx, func(t *tx) error {
+		if c, err = scanCopy(t.row(ctx, selectCopies+` WHERE id = ?`, id)); err != nil {
+			return none(err, fmt.Errorf("copy %d: %w", id, fleet.ErrNoCopy))
+		}
+		n, err := t.exec(ctx, `UPDATE quarantine SET released_at = ? WHERE id = ? AND `+protectedCopy, millis(s.now()), id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return report.Hint(fmt.Errorf("copy %d is not back on its nameserver: %w to release", id, fleet.ErrNoCopy), "the copies that protect a zone are those with a time in RESTORED: dnsctl quarantine list")
+		}
+		return s.addEvent(ctx, t, report.Event{Actor: by.Actor, Command: by.Command, Action: "release", Zone: c.Zone, Server: c.Server, Serial: c.Serial,
+			Comment: by.Comment, Before: "protected", Result: fmt.Sprintf("copy %d", id)})
+	})
+	c.Restored = nil
+	return c, err
+}
+
 func (s *Store) setCopy(ctx context.Context, id int64, q string) error {
 	return s.change(ctx, func(t *tx) error {
 		n, err := t.exec(ctx, q, millis(s.now()), id)

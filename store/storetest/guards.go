@@ -75,7 +75,16 @@ var guardTests = map[string]func(*testing.T, *env){
 		if n, err := e.PurgeCopies(t.Context()); err != nil || n != 1 {
 			t.Errorf("purged %d, %v", n, err)
 		}
-		if err := e.ReleaseCopy(t.Context(), id); err != nil {
+		if got, err := e.Unprotect(t.Context(), id, by("quarantine release")); err != nil || got.Restored != nil || got.Zone != name("a.example.") {
+			t.Fatalf("released %+v, %v", got, err)
+		}
+		if _, err := e.Unprotect(t.Context(), id, by("quarantine release")); !errors.Is(err, fleet.ErrNoCopy) {
+			t.Errorf("released twice: %v", err)
+		}
+		if ev, err := e.Events(t.Context(), fleet.EventFilter{Server: "ns1", Limit: 1}); err != nil || len(ev) != 1 || ev[0].Action != "release" || ev[0].Command != "quarantine release" {
+			t.Errorf("events %+v, %v", ev, err)
+		}
+		if err := e.ReleaseCopy(t.Context(), id); err != nil { // of a restore that is taken back
 			t.Fatal(err)
 		}
 		if names, err := e.Protected(t.Context(), v.ID); err != nil || names != nil {

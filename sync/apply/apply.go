@@ -5,6 +5,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -237,14 +238,19 @@ func (r *run) carryOut(ctx context.Context, st *plan.Step, w fleet.Wanted) error
 	return nil
 }
 
-// change gives a zone its settings, and reads them back: content that is in
-// agreement would prove nothing.
+// change gives a zone its settings.
 func (r *run) change(ctx context.Context, st *plan.Step, c nameserver.ZoneConfig) error {
-	if err := r.s.Driver.Change(ctx, c); err != nil {
+	return r.configure(ctx, r.s, c, func() { r.event(ctx, st, "change", st.Have.Detail, string(st.Class)) })
+}
+
+// configure gives a zone its settings, and reads them back: content that is in
+// agreement would prove nothing. did is called when it has been asked for.
+func (a *Applier) configure(ctx context.Context, s *inventory.Session, c nameserver.ZoneConfig, did func()) error {
+	if err := s.Driver.Change(ctx, c); err != nil {
 		return err
 	}
-	r.event(ctx, st, "change", st.Have.Detail, string(st.Class))
-	z, err := r.s.Driver.Zone(ctx, c.Name)
+	did()
+	z, err := s.Driver.Zone(ctx, c.Name)
 	if err != nil {
 		return fmt.Errorf("changed, but reading it back: %w", err)
 	}
@@ -256,37 +262,48 @@ func (r *run) change(ctx context.Context, st *plan.Step, c nameserver.ZoneConfig
 
 // copy is guard 5. False when the step may not go on.
 func (r *run) copy(ctx context.Context, st *plan.Step) bool {
-	ex, err := r.s.Driver.Export(ctx, st.Zone)
+	_, _, err := r.keep(ctx, r.s, st.Zone, string(st.Class)+" "+string(st.Action), r.o)
+	switch {
+	case err == nil, errors.Is(err, nameserver.ErrNoCopy) && r.p.NoCopy && ctx.Err() == nil:
+		return true
+	}
+	withhold(st, plan.GuardCopy, fmt.Sprintf("no copy, so nothing is done: %v (--no-copy if its content does not matter)", err))
+	return false
+}
+
+// keep puts a copy of a zone as the server has it, settings and content, into
+// the quarantine.
+func (a *Applier) keep(ctx context.Context, s *inventory.Session, name zone.Name, reason string, o Options) (int64, nameserver.Export, error) {
+	ex, err := s.Driver.Export(ctx, name)
 	if err == nil && ex.Content == nil {
 		err = fmt.Errorf("%w: it came without content", nameserver.ErrNoCopy)
 	}
 	if err != nil {
-		if errors.Is(err, nameserver.ErrNoCopy) && r.p.NoCopy && ctx.Err() == nil {
-			return true
-		}
-		withhold(st, plan.GuardCopy, fmt.Sprintf("no copy, so nothing is done: %v (--no-copy if its content does not matter)", err))
-		return false
+		return 0, ex, err
 	}
-	c := report.Copy{Server: r.s.Server.Name, View: r.s.Server.View, Zone: st.Zone, Reason: string(st.Class) + " " + string(st.Action),
-		Settings: ex.Settings, Taken: r.Now(), Expires: r.Now().Add(r.o.Retention)}
 	serial := ex.Content.Serial()
-	c.Serial, c.Records = &serial, ex.Content.Records()
+	c := report.Copy{Server: s.Server.Name, View: s.Server.View, Zone: name, Reason: reason, Settings: ex.Settings, Serial: &serial, Records: ex.Content.Records(),
+		Taken: a.Now(), Expires: a.Now().Add(cmp.Or(o.Retention, defaultRetention))}
 	for set := range ex.Content.All() {
 		c.Content = set.AppendWire(c.Content)
 	}
-	if _, err := r.Store.AddCopy(ctx, c); err != nil {
-		withhold(st, plan.GuardCopy, fmt.Sprintf("the copy could not be stored: %v", err))
-		return false
+	id, err := a.Store.AddCopy(ctx, c)
+	if err != nil {
+		return 0, ex, fmt.Errorf("store the copy: %w", err)
 	}
-	return true
+	return id, ex, nil
 }
 
 // event records what was done to the nameserver. The deed stands even when the
 // log cannot be written; that is said, not hidden.
 func (r *run) event(ctx context.Context, st *plan.Step, action, before, result string) {
-	e := report.Event{At: r.Now(), Actor: r.o.Meta.Actor, Command: r.o.Meta.Command, Action: action, Zone: st.Zone,
-		Server: r.s.Server.Name, Serial: st.Serial.Want, Comment: r.o.Meta.Comment, Before: before, Result: result}
-	if err := r.Store.AddEvent(context.WithoutCancel(ctx), e); err != nil {
-		r.Log.Error("write event", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
+	r.Applier.event(ctx, r.o, r.s, action, st.Zone, st.Serial.Want, before, result)
+}
+
+func (a *Applier) event(ctx context.Context, o Options, s *inventory.Session, action string, name zone.Name, serial *zone.Serial, before, result string) {
+	e := report.Event{At: a.Now(), Actor: o.Meta.Actor, Command: o.Meta.Command, Action: action, Zone: name,
+		Server: s.Server.Name, Serial: serial, Comment: o.Meta.Comment, Before: before, Result: result}
+	if err := a.Store.AddEvent(context.WithoutCancel(ctx), e); err != nil {
+		a.Log.Error("write event", "server", s.Server.Name, "zone", name.String(), "err", err)
 	}
 }

@@ -91,8 +91,10 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 	case len(in.Wanted) > 0:
 		return report.Hint(fmt.Errorf("zone %q is in the database and wanted on server %s", c.Zone, s.Name), "delete it there first, or leave it as it is")
 	}
-	// An earlier restore of this copy that was killed may have left its secondary.
-	half := c.Restored != nil && len(in.Have) == 1 && onItsWay(ses, in.Have[0].ZoneState)
+	// An earlier restore of this copy that was killed may have left its secondary. A
+	// zone that was adopted and then deleted may still be there, to go back in place.
+	_, stale := in.Tombstones[c.Zone.Key()]
+	half := (c.Restored != nil || stale) && len(in.Have) == 1 && onItsWay(ses, in.Have[0].ZoneState)
 	if c.Restored != nil && len(in.Have) == 1 && !half {
 		// It may be back already: all but the end of a restore that was killed, or one
 		// that is run again.

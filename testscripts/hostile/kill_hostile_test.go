@@ -343,3 +343,45 @@ func TestALeaderKilledAtADeletionIsFollowedByOneThatCompletesIt(t *testing.T) {
 	}
 	c.want(0, nil, "audit")
 }
+
+// TestAnAdoptionKilledAnywhereCompletesWhenRunAgain kills it before and after the
+// copy, where the zone is off the nameserver, and where it is back. Its content is
+// never lost, and the second run, or the leader before it, ends right.
+func TestAnAdoptionKilledAnywhereCompletesWhenRunAgain(t *testing.T) {
+	t.Parallel()
+	for i, at := range []struct {
+		said string
+		n    int
+	}{
+		{`zonestatus "old.example"`, 1}, {`zonestatus "old.example"`, 2}, {`zonestatus "old.example"`, 3}, {`delzone "old.example"`, 1},
+		{`addzone "old.example"`, 1}, {`showzone "old.example"`, 4},
+	} {
+		t.Run(fmt.Sprintf("%d %s", i, at.said), func(t *testing.T) {
+			t.Parallel()
+			c := newControlled(t, "a.example")
+			c.foreign("old.example")
+			var running atomic.Pointer[daemon]
+			killWhen(c.control, &running, at.said, at.n)
+			d := c.start("zone", "adopt", "ns1", "old.example")
+			running.Store(d)
+			if res := d.wait(); res.code != -1 {
+				t.Fatalf("it was not killed: %v", res)
+			}
+			c.control.watch.Store(nil)
+			kept := slices.ContainsFunc(c.copies(), func(r copyRow) bool { return r.Zone == "old.example." && r.Records == 3 })
+			if !c.answers("old.example") && !kept {
+				t.Error("it is gone without a copy")
+			}
+			c.expireLocks()
+			c.want(0, nil, "zone", "adopt", "ns1", "old.example")
+			if out := c.dig(c.named.Addr, "+norecurse", "+short", "www.old.example", "A"); !strings.Contains(out, "203.0.113.66") {
+				t.Errorf("it answers %q", out)
+			}
+			c.want(0, []string{`(?m)^www\.old\.example\.\t300\tA\t203\.0\.113\.66$`}, "record", "list", "old.example")
+			c.want(0, nil, "audit")
+			if !slices.ContainsFunc(c.copies(), func(r copyRow) bool { return r.Zone == "old.example." && r.Records == 3 }) {
+				t.Errorf("it has no whole copy: %v", c.copies())
+			}
+		})
+	}
+}
