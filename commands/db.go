@@ -49,4 +49,13 @@ var statusColumns = render.List[store.Status]{Columns: []render.Column[store.Sta
 	{Name: "quarantined", Value: func(s store.Status) any { return s.Copies }},
 	{Name: "unswept", Value: func(s store.Status) any { return s.Unswept }},
 	{Name: "octets", Value: func(s store.Status) any { return s.Octets }},
+	{Name: "feed_from", Value: func(s store.Status) any { return s.FeedFrom }},
+	{Name: "changes", Value: func(s store.Status) any { return s.Changes }},
+	{Name: "change_octets", Value: func(s store.Status) any { return s.ChangeOctets }},
+	{Name: "oldest_change", Value: func(s store.Status) any { return s.OldestChange }},
+	{Name: "events", Value: func(s store.Status) any { return s.Events }},
+	{Name: "oldest_event", Value: func(s store.Status) any { return s.OldestEvent }},
+	{Name: "oldest_deleted", Value: func(s store.Status) any { return s.OldestDeleted }},
+	{Name: "quarantined_octets", Value: func(s store.Status) any { return s.CopyOctets }},
+	{Name: "oldest_quarantined", Value: func(s store.Status) any { return s.OldestCopy }},
 }}

@@ -14,8 +14,9 @@ func newDBStatusCmd(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Say how the database is",
-		Long: `Says which database this is, its schema, and how much is in it. The exit code is 10
-when it is not initialised or needs a migration.`,
+		Long: `Says which database this is, its schema, how much is in it, and how far back what it
+keeps of the past goes (see the settings under retention in dnsctl config show). The
+exit code is 10 when it is not initialised or needs a migration.`,
 		Example: "  dnsctl db status\n  dnsctl db status -o json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDBStatus(cmd.Context(), a) },

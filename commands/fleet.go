@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"time"
 
 	"dnsctl/bootstrap"
 	"dnsctl/config"
@@ -60,11 +61,19 @@ func (a *App) workshop(ctx context.Context) (*workshop, error) {
 	a.stop = append(a.stop, prober.Close)
 	dns := inventory.DNS{Client: &dnsclient.Client{Now: a.Now}, Prober: prober}
 	w := &workshop{store: s, fleet: &inventory.Fleet{Store: s, Types: nameserverTypes(), Sealer: sealer, DNS: dns, Now: a.Now}}
-	w.applier = &apply.Applier{Store: s, Edit: e, Sealer: sealer, DNS: dns, Now: a.Now, Log: a.Log}
+	w.applier = &apply.Applier{Store: s, Edit: e, Sealer: sealer, DNS: dns, Now: a.Now, Log: a.Log, Retention: a.keepCopies()}
 	holder := a.holder()
 	w.syncer = &apply.Syncer{Fleet: w.fleet, Applier: w.applier, Locks: s, Holder: holder}
 	w.bootstrap = &bootstrap.Bootstrapper{Store: s, Fleet: w.fleet, Applier: w.applier, Locks: s, Holder: holder, Now: a.Now}
 	return w, nil
+}
+
+// keepCopies is how long quarantined copies are kept.
+func (a *App) keepCopies() time.Duration {
+	if d := time.Duration(a.Config.Retention.Quarantine); d > 0 {
+		return d
+	}
+	return 100 * 365 * 24 * time.Hour // for ever
 }
 
 // holder names this process in locks.

@@ -145,9 +145,15 @@ func (a *App) keeper(w *workshop, registry prometheus.Registerer) *keeper.Keeper
 	return &keeper.Keeper{
 		Store: w.store, Fleet: w.fleet, Applier: w.applier,
 		Notify: keeper.NotifyDNS{Client: &dnsclient.Client{Now: a.Now}, Prober: dns.Prober, Key: keys.Key},
-		Poll:   a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery,
+		Poll:   a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery, Retention: a.retention(),
 		Meta: meta, Holder: a.holder(), Now: a.Now, Log: a.Log, Metrics: keeper.NewMetrics(registry),
 	}
+}
+
+// retention is how long the database keeps what is past.
+func (a *App) retention() fleet.Retention {
+	r := a.Config.Retention
+	return fleet.Retention{Deleted: time.Duration(r.Deleted), History: time.Duration(r.History), Events: time.Duration(r.Events), Feed: time.Duration(r.Feed)}
 }
 
 // untilStopped takes the end of the run's context for what it is.

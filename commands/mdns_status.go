@@ -30,8 +30,9 @@ behind is the age of the oldest outstanding zone, and proven when the wire last
 proved that a zone there is as it should be.
 
 The exit code is 7 when no replica is ready, 4 when one is but another is not, or
-nobody leads, or a nameserver that is in service is written nothing, and 0
-otherwise: that nameservers are behind is no failure while they catch up.`,
+nobody leads, or a nameserver that is in service is written nothing or one carries
+another's marker, and 0 otherwise: that nameservers are behind is no failure while
+they catch up.`,
 		Example: "  dnsctl mdns status\n  dnsctl mdns status -o json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runMDNSStatus(cmd.Context(), a) },
@@ -208,7 +209,7 @@ func (a *App) serversOf(ctx context.Context, s *store.Store) ([]serving, error) 
 
 func serverServing(v fleet.Server, h fleet.Health, outstanding int, oldest, now time.Time) serving {
 	out := serving{name: v.Name, kind: "server", state: stateInStep, outstanding: &outstanding, proven: h.Proven, seen: h.Looked, reason: h.Reason}
-	if h.Looked != nil {
+	if h.Marker > 0 {
 		out.position = &h.Marker
 	}
 	lag := time.Duration(0)
@@ -223,7 +224,7 @@ func serverServing(v fleet.Server, h fleet.Health, outstanding int, oldest, now 
 		out.state, out.reason = "unseen", "no leader has looked at it yet"
 	case h.Blocked != "":
 		out.state = h.Blocked
-		out.bad = v.State == fleet.Active
+		out.bad = v.State == fleet.Active || h.Blocked == keeper.MarkerWrong
 	case v.State == fleet.Joining:
 		out.state = string(v.State)
 	}

@@ -38,9 +38,10 @@ type Config struct {
 	// the database.
 	CompareEvery time.Duration `key:"compare_every" default:"10m" min:"1s"`
 
-	Log    Log    `key:"log"`
-	Secret Secret `key:"secret"`
-	MDNS   MDNS   `key:"mdns"`
+	Log       Log       `key:"log"`
+	Secret    Secret    `key:"secret"`
+	MDNS      MDNS      `key:"mdns"`
+	Retention Retention `key:"retention"`
 }
 
 // Log says how the log on standard error looks.
@@ -80,4 +81,27 @@ type MDNS struct {
 
 	// How many TCP connections are served at once.
 	MaxTCP int `key:"max_tcp" default:"4096" min:"1"`
+}
+
+// Retention says how long the database keeps what is past. The leader among the
+// mdns processes removes the rest, a little at a time.
+type Retention struct {
+	// How long a deleted zone can be brought back; 0 is for ever. Its name and last
+	// serial stay.
+	Deleted Age `key:"deleted" default:"90d" min:"1h"`
+
+	// How long changes of zones are kept, from which nameservers are sent only what
+	// is new, and which a rollback undoes; 0 is for ever.
+	History Age `key:"history" default:"90d" min:"1h"`
+
+	// How long it is known who changed what, when; 0 is for ever.
+	Events Age `key:"events" default:"365d" min:"1h"`
+
+	// How long copies of zones in quarantine are kept from when they are made; 0 is
+	// for ever. Those that were restored and are protected stay longer.
+	Quarantine Age `key:"quarantine" default:"30d" min:"1h"`
+
+	// How long each entry of the change feed is kept; 0 is for ever. Later one in a
+	// thousand stays, and those that markers on nameservers state.
+	Feed Age `key:"feed" default:"7d" min:"1h"`
 }

@@ -120,6 +120,9 @@ func TestBadConfigurationNamesPlaceKeyAndRemedy(t *testing.T) {
 		"number without unit":     {file: "timeout: 30\n", want: "key timeout: 30 is not a duration"},
 		"negative duration":       {file: "timeout: -3s\n", want: "key timeout: -3s is less"},
 		"bad size":                {file: "mdns: {memory: much}\n", want: "key mdns.memory: \"much\" is not a size"},
+		"age too short":           {file: "retention: {history: 5m}\n", want: "key retention.history: 5m0s is less than the least allowed, 1h"},
+		"bad age":                 {file: "retention: {history: long}\n", want: "key retention.history: \"long\" is not an age such as 90d"},
+		"age without unit":        {file: "retention: {history: 90}\n", want: "key retention.history: 90 is not an age"},
 		"not one of":              {file: "output: xml\n", want: `key output: "xml" is not one of table, wide`},
 		"number in list":          {file: "mdns: {listen: [5]}\n", want: "key mdns.listen: 5 in the list is not a string"},
 		"mapping for a list":      {file: "mdns: {listen: {a: b}}\n", want: "mdns.listen"},
@@ -208,6 +211,21 @@ func TestSizesReadAndPrint(t *testing.T) {
 	for _, text := range []string{"", "-1", "1MB", "x", "9999999999GiB"} {
 		if _, err := ParseSize(text); err == nil {
 			t.Errorf("%q is a size", text)
+		}
+	}
+}
+
+func TestAgesReadAndPrint(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"90d": "90d", "36h": "36h0m0s", "48h": "2d", "0": "0", "0d": "0", "1h30m": "1h30m0s"} {
+		got, err := ParseAge(text)
+		if err != nil || got.String() != want {
+			t.Errorf("%s is %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "d", "-1d", "1.5d", "99999d", "-3h", "3", "1w"} {
+		if got, err := ParseAge(text); err == nil {
+			t.Errorf("%q is %s", text, got)
 		}
 	}
 }

@@ -53,6 +53,7 @@ func fieldsOf(t reflect.Type, prefix string, index []int) []field {
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
+	ageType      = reflect.TypeFor[Age]()
 	listType     = reflect.TypeFor[[]string]()
 )
 
@@ -65,6 +66,8 @@ func (f field) want() string {
 		return "a duration such as 500ms, 30s or 10m"
 	case f.typ == sizeType:
 		return "a size such as 512MiB"
+	case f.typ == ageType:
+		return "an age such as 90d or 36h, or 0 for ever"
 	case f.typ == listType:
 		return "a list of strings"
 	case f.typ.Kind() == reflect.Int:
@@ -83,6 +86,8 @@ func (f field) fromText(s string) (any, error) {
 		v, err = time.ParseDuration(s)
 	case f.typ == sizeType:
 		v, err = ParseSize(s)
+	case f.typ == ageType:
+		v, err = ParseAge(s)
 	case f.typ == listType:
 		list := []string{}
 		for _, e := range strings.Split(s, ",") {
@@ -117,6 +122,8 @@ func (f field) fromFile(raw any) (any, error) {
 			v = x
 		case f.typ == durationType && x == 0:
 			v = time.Duration(0)
+		case f.typ == ageType && x == 0:
+			v = Age(0)
 		}
 	case []any:
 		if f.typ != listType {
@@ -178,6 +185,9 @@ func (f field) check(v any) error {
 	case time.Duration:
 		least, _ := time.ParseDuration(f.min)
 		low = x < least
+	case Age:
+		least, _ := ParseAge(f.min)
+		low = x != 0 && x < least
 	case int:
 		least, _ := strconv.Atoi(f.min)
 		low = x < least

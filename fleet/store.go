@@ -61,3 +61,11 @@ type Lease struct {
 	Taken   time.Time // since when the holder has it
 	Expires time.Time
 }
+
+// Retention is how long the past is kept; 0 is for ever.
+type Retention struct {
+	Deleted time.Duration // content of deleted zones
+	History time.Duration // changes of zones
+	Events  time.Duration
+	Feed    time.Duration // entries of the change feed
+}

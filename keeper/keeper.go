@@ -46,7 +46,10 @@ type Store interface {
 	Sight(ctx context.Context, server int64, names []zone.Name) (map[zone.Key]time.Time, error)
 	// SetHealth writes what the leader has seen of a server, for others to read.
 	SetHealth(ctx context.Context, h fleet.Health, held fleet.Lease) error
+	// Sweep removes content that nobody uses, Expire what is older than it is kept
+	// for; of the feed only what the cursor has passed.
 	Sweep(ctx context.Context) error
+	Expire(ctx context.Context, r fleet.Retention, cursor string, by fleet.By) error
 }
 
 // Keeper does the leader's work.
@@ -58,6 +61,7 @@ type Keeper struct {
 	Wake         <-chan struct{} // the feed may have grown; nothing is lost when one is missed
 	Poll         time.Duration   // how often to look without being woken
 	CompareEvery time.Duration   // of servers whose pools set nothing
+	Retention    fleet.Retention
 	// Served is the feed position that this process's mdns serves: a nameserver that
 	// were told earlier would ask mdns, find the old serial and be content with it.
 	// nil: what is in the feed is served.
@@ -139,6 +143,10 @@ func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 		for {
 			if err := k.Store.Sweep(ctx); err != nil && ctx.Err() == nil {
 				k.Log.Warn("sweep", "err", err)
+			}
+			by := fleet.By{Actor: k.Meta.Actor, Command: "retention"}
+			if err := k.Store.Expire(ctx, k.Retention, cursorName, by); err != nil && ctx.Err() == nil {
+				k.Log.Warn("remove what is kept no longer", "err", err)
 			}
 			if !pause(ctx, sweepEvery) {
 				return

@@ -424,6 +424,10 @@ type block struct {
 // told says whether the server is told of changes.
 func (b block) told() bool { return b.code == "" || b.notify }
 
+// MarkerWrong is the block of a server whose marker is not one that this store put
+// there, or is ahead of it.
+const MarkerWrong = "marker-wrong"
+
 // blockOf is the block that a marker's verdict means.
 func blockOf(m plan.Marker) block {
 	switch m.State {
@@ -432,7 +436,7 @@ func blockOf(m plan.Marker) block {
 	case plan.MarkerMissing:
 		return block{code: "marker-missing", reason: m.Reason}
 	}
-	return block{code: "marker-wrong", reason: m.Reason}
+	return block{code: MarkerWrong, reason: m.Reason}
 }
 
 // setBlocked notes whether, and why, nothing may be written to the server.

@@ -119,7 +119,7 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 	for len(m.strangers) > 0 {
 		switch _, err := ses.Driver.Zone(ctx, m.strangers[0]); {
 		case err == nil:
-			l.setBlocked(m, block{code: "marker-wrong", reason: inventory.Stranger(m.strangers[0])})
+			l.setBlocked(m, block{code: MarkerWrong, reason: inventory.Stranger(m.strangers[0])})
 			return nil
 		case !errors.Is(err, nameserver.ErrNoZone):
 			return err

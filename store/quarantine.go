@@ -182,12 +182,8 @@ func (s *Store) PurgeCopy(ctx context.Context, id int64) error {
 
 // PurgeCopies deletes the copies that have expired, but those that are restored
 // and protected, and returns how many.
-func (s *Store) PurgeCopies(ctx context.Context) (n int64, err error) {
-	err = s.change(ctx, func(t *tx) error {
-		n, err = t.exec(ctx, `DELETE FROM quarantine WHERE expires_at < ? AND NOT `+protectedCopy, millis(s.now()))
-		return err
-	})
-	return n, err
+func (s *Store) PurgeCopies(ctx context.Context) (int64, error) {
+	return s.inBatches(ctx, `DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE expires_at < ? AND NOT `+protectedCopy+` LIMIT ?)`, millis(s.now()))
 }
 
 // Protected is the zones of which a restored copy is protected on a server.

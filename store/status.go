@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -32,6 +33,18 @@ type Status struct {
 	Tasks       int64  `json:"tasks"`
 	Copies      int64  `json:"quarantined"`
 	Unswept     int64  `json:"unswept"` // contents that are staged, or dead and not swept
+
+	// What is kept of the past, and since when; the times are nil where there is
+	// nothing.
+	CopyOctets    int64      `json:"quarantined_octets"`
+	OldestCopy    *time.Time `json:"oldest_quarantined"`
+	OldestDeleted *time.Time `json:"oldest_deleted"`
+	Changes       int64      `json:"changes"` // of zones: history, and what IXFR is made of
+	ChangeOctets  int64      `json:"change_octets"`
+	OldestChange  *time.Time `json:"oldest_change"`
+	Events        int64      `json:"events"`
+	OldestEvent   *time.Time `json:"oldest_event"`
+	FeedFrom      int64      `json:"feed_from"` // position of the first entry of the feed that nothing is missing behind
 }
 
 // Status describes the store. With Options.AnySchema it works on one that is not
@@ -74,12 +87,33 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 				return err
 			}
 		}
-		return nil
+		return t.past(ctx, &st)
 	})
 	if err != nil {
 		return st, fmt.Errorf("read the store's status: %w", err)
 	}
 	return st, nil
+}
+
+// past reads what is kept of the past.
+func (t *tx) past(ctx context.Context, st *Status) error {
+	var copied, deleted, changed, happened sql.NullInt64
+	for _, c := range []struct {
+		q    string
+		dest []any
+	}{
+		{`SELECT COALESCE(sum(length(content)), 0), min(taken_at) FROM quarantine`, []any{&st.CopyOctets, &copied}},
+		{`SELECT min(deleted_at) FROM zones WHERE deleted_at IS NOT NULL AND purged_at IS NULL`, []any{&deleted}},
+		{`SELECT count(*), COALESCE(sum(octets), 0), min(at) FROM deltas`, []any{&st.Changes, &st.ChangeOctets, &changed}},
+		{`SELECT count(*), (SELECT at FROM events ORDER BY id LIMIT 1) FROM events`, []any{&st.Events, &happened}},
+		{`SELECT CASE WHEN pos > compacted THEN compacted + 1 ELSE compacted END FROM feed_head`, []any{&st.FeedFrom}},
+	} {
+		if err := t.row(ctx, c.q).Scan(c.dest...); err != nil {
+			return err
+		}
+	}
+	st.OldestCopy, st.OldestDeleted, st.OldestChange, st.OldestEvent = timePtr(copied), timePtr(deleted), timePtr(changed), timePtr(happened)
+	return nil
 }
 
 // PurgeDeleted purges zones that were deleted before a time and returns how

@@ -34,6 +34,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 		{"replicas", replicaTests},
 		{"guards", guardTests},
 		{"epochs", epochTests},
+		{"retention", retentionTests},
 		{"together", togetherTests},
 	}
 	for _, g := range groups {

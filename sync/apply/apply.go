@@ -47,14 +47,15 @@ type Applier struct {
 	DNS    inventory.Asker
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Retention is how long quarantined copies are kept; 0: 30 days.
+	Retention time.Duration
 }
 
 // Options of one run.
 type Options struct {
-	Meta      edit.Meta
-	Progress  func(report.Progress)
-	ProveFor  time.Duration // how long steps may go without any of them being proven; 0: 30 s
-	Retention time.Duration // of quarantined copies; 0: 30 days
+	Meta     edit.Meta
+	Progress func(report.Progress)
+	ProveFor time.Duration // how long steps may go without any of them being proven; 0: 30 s
 	// Confirm is asked once before the first deletion, with their number; nil
 	// confirms. A refusal withholds them.
 	Confirm func(server string, deletions int) bool
@@ -85,9 +86,6 @@ type run struct {
 func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o Options) report.Server {
 	if o.ProveFor == 0 {
 		o.ProveFor = defaultProof
-	}
-	if o.Retention == 0 {
-		o.Retention = defaultRetention
 	}
 	if o.Progress == nil {
 		o.Progress = func(report.Progress) {}
@@ -283,7 +281,7 @@ func (a *Applier) keep(ctx context.Context, s *inventory.Session, name zone.Name
 	}
 	serial := ex.Content.Serial()
 	c := report.Copy{Server: s.Server.Name, View: s.Server.View, Zone: name, Reason: reason, Settings: ex.Settings, Serial: &serial, Records: ex.Content.Records(),
-		Taken: a.Now(), Expires: a.Now().Add(cmp.Or(o.Retention, defaultRetention))}
+		Taken: a.Now(), Expires: a.Now().Add(cmp.Or(a.Retention, defaultRetention))}
 	for set := range ex.Content.All() {
 		c.Content = set.AppendWire(c.Content)
 	}
