@@ -24,7 +24,7 @@ which of its zones would be foreign and which stale. When the number of these is
 typed, or with --yes, this store's marker is put on it, and the pool's policy for
 foreign zones holds there from then on. Nothing else is changed: what is deleted is
 deleted by sync, with its own questions and guards.`,
-		Example: "  dnsctl server accept ns1",
+		Example: "  dnsctl server accept ns1\n  dnsctl server accept ns1 --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runServerAccept(cmd.Context(), a, args[0], comment)

@@ -50,16 +50,21 @@ func runChecked() int {
 	return code
 }
 
-// formatOf is the format that the arguments ask for where it is one of JSON's.
+// formatOf is the format that the arguments, or else the environment, ask for
+// where it is one of JSON's.
 func formatOf(args []string) string {
+	format := os.Getenv("DNSCTL_OUTPUT")
 	for i, arg := range args {
 		v, ok := strings.CutPrefix(arg, "--output=")
 		if arg == "-o" && i+1 < len(args) {
 			v, ok = args[i+1], true
 		}
-		if ok && (v == "json" || v == "jsonl" || v == "yaml") {
-			return v
+		if ok {
+			format = v
 		}
+	}
+	if format == "json" || format == "jsonl" || format == "yaml" {
+		return format
 	}
 	return ""
 }

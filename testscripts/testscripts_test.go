@@ -94,6 +94,7 @@ func params(t *testing.T, dir, kind string) testscript.Params {
 		Condition: func(cond string) (bool, error) { return condition(cond, kind, root) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"addr":     cmdAddr,
+			"example":  cmdExample,
 			"named":    cmdNamed,
 			"wait-for": cmdWaitFor,
 			"get":      cmdGet,
