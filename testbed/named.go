@@ -44,7 +44,7 @@ type Named struct {
 	ConfigFile  string
 
 	binary string
-	proc   *process
+	instance
 }
 
 const namedReady = 30 * time.Second
@@ -61,6 +61,7 @@ func StartNamed(t T, opts NamedOptions) *Named {
 	}
 	for try := 1; ; try++ {
 		n := &Named{Dir: dir, binary: binary}
+		n.instance = instance{what: "named", run: n.start}
 		var locks []io.Closer
 		if opts.ConfigFile != "" {
 			n.adopt(opts)
@@ -241,44 +242,4 @@ func askRoot(network, addr string) error {
 		err = errors.New("short answer")
 	}
 	return err
-}
-
-// Stop ends the server with SIGTERM and waits for it.
-func (n *Named) Stop(t T) {
-	t.Helper()
-	if err := n.proc.end(syscall.SIGTERM); err != nil {
-		t.Fatalf("stop named: %v", err)
-	}
-}
-
-// Kill ends the server with SIGKILL and waits for it.
-func (n *Named) Kill(t T) {
-	t.Helper()
-	if err := n.proc.end(syscall.SIGKILL); err != nil {
-		t.Fatalf("kill named: %v", err)
-	}
-}
-
-// Restart stops the server if it runs, starts it again with the files and ports
-// it had, and waits until it answers.
-func (n *Named) Restart(t T) {
-	t.Helper()
-	n.Stop(t)
-	if err := n.start(); err != nil {
-		t.Fatalf("restart named: %v; its log:\n%s", err, n.Log())
-	}
-}
-
-// Running says whether the process lives; a crash shows here.
-func (n *Named) Running() bool { return !n.proc.ended() }
-
-// PID is the server's process id.
-func (n *Named) PID() int { return n.proc.cmd.Process.Pid }
-
-// Log is what the server has logged so far.
-func (n *Named) Log() string {
-	if n.proc == nil {
-		return ""
-	}
-	return n.proc.output()
 }

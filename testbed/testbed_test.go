@@ -137,3 +137,49 @@ func TestPrivatePostgresCanBeKilledAndStartedAgain(t *testing.T) {
 	p.Start(t)
 	testbed.Eventually(t, 10*time.Second, func() bool { return ping(t, url) == nil })
 }
+
+func TestPowerDNSAnswersOnBothBackendsAndComesBackAfterKill(t *testing.T) {
+	t.Parallel()
+	for _, backend := range []testbed.PowerDNSBackend{testbed.PowerDNSSQLite, testbed.PowerDNSPostgres} {
+		t.Run(string(backend), func(t *testing.T) {
+			t.Parallel()
+			p := testbed.StartPowerDNS(t, testbed.PowerDNSOptions{Backend: backend})
+			body := `{"name":"example.","kind":"Native","nameservers":["ns.example."],"rrsets":[]}`
+			if status, answer := callAPI(t, p, "/zones", body); status != http.StatusCreated {
+				t.Fatalf("%d: %s", status, answer)
+			}
+			check := func() {
+				t.Helper()
+				if _, err := soaSerial(p.Addr, "example."); err != nil {
+					t.Fatal(err)
+				}
+			}
+			check()
+			p.Kill(t)
+			if p.Running() {
+				t.Error("runs after Kill")
+			}
+			p.Restart(t)
+			check()
+		})
+	}
+}
+
+func callAPI(t *testing.T, p *testbed.PowerDNS, path, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.APIURL+"/api/v1/servers/localhost"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-API-Key", p.APIKey)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(answer)
+}
