@@ -109,6 +109,9 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (repo
 			// In a database that never rests, the last changes are the leader's work, as
 			// on any other server.
 			if settled++; created == 0 && (done == 0 || !o.Wait) || settled > settlePasses {
+				if slices.ContainsFunc(out.Items, report.Item.Hopeless) {
+					return out, nil // the report says so, and the server stays out of service
+				}
 				return out, b.ready(ctx, s, o)
 			}
 		}
@@ -215,7 +218,7 @@ func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Optio
 	}
 	out = b.Applier.Run(ctx, ses, p, o.Options)
 	for _, it := range out.Items {
-		if !agrees(it) {
+		if !agrees(it) && !it.Hopeless() { // what cannot help is not waited for
 			open++
 		}
 		if it.Outcome == report.Done {

@@ -377,3 +377,25 @@ func TestAcceptingIsNotProvenByAnOldMarkerThatIsAhead(t *testing.T) {
 		}
 	})
 }
+
+func TestNamesThatTheServerCannotHaveAreReportedAndNotWaitedFor(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *pretend.World, b *bootstrap.Bootstrapper) {
+		odd := pretend.Name(`odd\032name.example.`)
+		w.CannotHold = odd.Equal
+		w.Create("a.example.", odd.String())
+		ns := w.Bare("ns1")
+		begin := time.Now()
+		s := mustRun(t, b, true, report.ExitNotReady)
+		i := slices.IndexFunc(s.Items, func(it report.Item) bool { return it.Zone.Equal(odd) })
+		if i < 0 || s.Items[i].Class != report.Missing || s.Items[i].Action != report.None || !strings.Contains(s.Items[i].Reason, "odd character") {
+			t.Errorf("items %+v", s.Items)
+		}
+		if !ns.Has("a.example.") || ns.Has(odd.String()) || state(t, w) != fleet.Joining {
+			t.Errorf("writes %q, state %s", ns.Writes(), state(t, w))
+		}
+		if took := time.Since(begin); took > 20*time.Second {
+			t.Errorf("it was waited for: %s", took)
+		}
+		mustRun(t, b, false, report.ExitPartial)
+	})
+}

@@ -135,6 +135,9 @@ type Target struct {
 	// Transfer fetches a zone's content from the server over DNS; drivers whose
 	// control channel cannot carry content use it for Export.
 	Transfer func(ctx context.Context, name zone.Name) (*zone.Snapshot, error)
+	// Key is a TSIG key with its secret; drivers that can make keys on the server
+	// use it. fleet.ErrNoKey when there is none of this name.
+	Key func(ctx context.Context, name zone.Name) (KeyConfig, error)
 }
 
 // Type is a kind of nameserver; commands holds the explicit list of them.
@@ -146,6 +149,9 @@ type Type interface {
 	ReadCredential(file []byte) (secret.Plain, error)
 	// Check says what is wrong with a server's settings (URLs, name), if anything.
 	Check(s fleet.Server) error
+	// CanHold says why such a server can never have a zone of this name: an error
+	// that wraps ErrBadName, or nil.
+	CanHold(name zone.Name) error
 	// Open does not connect; the first call does.
 	Open(t Target) (Driver, error)
 	// Config makes the complete configuration of a new server, which declares no
@@ -179,4 +185,5 @@ type File struct {
 	Mode    uint32
 	Content []byte
 	Secret  bool
+	Seed    bool // the nameserver writes to it: one that is there stays as it is
 }

@@ -72,10 +72,17 @@ func (it Item) verdict(m Mode) Exit {
 		return ExitDropped
 	case m == DryRun && it.Outcome == Planned:
 		return ExitDifferences
-	case it.Class == Misconfigured && it.Action == None: // nothing that could be done would help
+	case it.Hopeless():
 		return ExitPartial
 	}
 	return ExitOK
+}
+
+// Hopeless says whether the zone is not in agreement and nothing that could be
+// done to the server would help: it has another kind of zone of that name, or
+// cannot hold the name.
+func (it Item) Hopeless() bool {
+	return (it.Class == Misconfigured || it.Class == Missing) && it.Action == None
 }
 
 // Restored says whether the item is a restored copy, which is meant to be there.

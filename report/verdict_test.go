@@ -22,6 +22,7 @@ func TestVerdictIsTheWorstOfWhatHappened(t *testing.T) {
 		{"a dropped step", []Server{{Complete: true, Items: []Item{item(Foreign, Delete, Dropped)}}}, 3, 6, 6},
 		{"a failed step", []Server{{Complete: true, Items: []Item{item(Missing, Add, Failed), item(Foreign, Delete, Withheld)}}}, 3, 4, 4},
 		{"an unknown zone", []Server{{Complete: true, Items: []Item{item(Unknown, None, "")}}}, 4, 4, 4},
+		{"a zone that the server cannot have", []Server{{Complete: true, Items: []Item{item(Missing, None, "")}}}, 3, 4, 4},
 		{"a zone that cannot be put right", []Server{{Complete: true, Items: []Item{item(Misconfigured, None, "")}}}, 3, 4, 4},
 		{"all writes withheld", []Server{{Complete: true, Withheld: "marker"}}, 3, 5, 5},
 		{"all writes withheld, a zone unknown", []Server{{Complete: true, Withheld: "marker", Items: []Item{item(Unknown, None, "")}}}, 4, 5, 5},

@@ -27,20 +27,10 @@ func (d *driver) add(ctx context.Context, name zone.Name, block string) error {
 	return err
 }
 
-// maxNameText is LMDB's longest key.
-const maxNameText = 511
-
 // check refuses settings that named would accept and could never use.
 func (d *driver) check(ctx context.Context, z nameserver.ZoneConfig) error {
-	if !z.Name.Valid() {
-		return fmt.Errorf("%w: not a domain name", nameserver.ErrBadName)
-	}
-	if strings.HasPrefix(string(z.Name), "\x01*") {
-		return fmt.Errorf("%w: BIND loads no zone whose name is a wildcard", nameserver.ErrBadName)
-	}
-	if text := strings.TrimSuffix(z.Name.String(), "."); len(text) > maxNameText {
-		return fmt.Errorf("%w: its database of added zones takes names of up to %d octets as text with escapes, this one has %d",
-			nameserver.ErrBadName, maxNameText, len(text))
+	if err := New().CanHold(z.Name); err != nil {
+		return err
 	}
 	if len(z.Primaries) == 0 {
 		return fmt.Errorf("%w: no primaries", nameserver.ErrRefused)

@@ -39,6 +39,24 @@ func nameText(n zone.Name) string {
 	return b.String()
 }
 
+// maxNameText is LMDB's longest key.
+const maxNameText = 511
+
+// CanHold says why BIND cannot have a zone of this name.
+func (Type) CanHold(name zone.Name) error {
+	if !name.Valid() {
+		return fmt.Errorf("%w: not a domain name", nameserver.ErrBadName)
+	}
+	if name.IsWildcard() {
+		return fmt.Errorf("%w: BIND loads no zone whose name is a wildcard", nameserver.ErrBadName)
+	}
+	if text := strings.TrimSuffix(name.String(), "."); len(text) > maxNameText {
+		return fmt.Errorf("%w: BIND's database of added zones takes names of up to %d octets as text with escapes, this one has %d",
+			nameserver.ErrBadName, maxNameText, len(text))
+	}
+	return nil
+}
+
 // isPlain says whether the octet can stand for itself in names and file names.
 func isPlain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'

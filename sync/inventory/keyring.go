@@ -133,12 +133,34 @@ func (s *Session) ConfigRequest(ctx context.Context, dir string) (nameserver.Con
 			if k.Scope.PoolID != p.ID || !k.Valid(s.f.Now()) {
 				continue
 			}
-			plain, err := s.f.Sealer.Open(ctx, k.Secret)
+			c, err := s.f.keyConfig(ctx, k)
 			if err != nil {
-				return r, fmt.Errorf("open TSIG key %s: %w", k.Name, err)
+				return r, err
 			}
-			r.Keys = append(r.Keys, nameserver.KeyConfig{Name: k.Name, Algorithm: k.Algorithm, Secret: plain})
+			r.Keys = append(r.Keys, c)
 		}
 	}
 	return r, nil
+}
+
+// key is a TSIG key of the store with its secret.
+func (s *Session) key(ctx context.Context, name zone.Name) (nameserver.KeyConfig, error) {
+	all, err := s.f.Store.Keys(ctx)
+	if err != nil {
+		return nameserver.KeyConfig{}, fmt.Errorf("read TSIG keys: %w", err)
+	}
+	for _, k := range all {
+		if k.Name.Equal(name) {
+			return s.f.keyConfig(ctx, k)
+		}
+	}
+	return nameserver.KeyConfig{}, fleet.ErrNoKey
+}
+
+func (f *Fleet) keyConfig(ctx context.Context, k fleet.Key) (nameserver.KeyConfig, error) {
+	plain, err := f.Sealer.Open(ctx, k.Secret)
+	if err != nil {
+		return nameserver.KeyConfig{}, fmt.Errorf("open TSIG key %s: %w", k.Name, err)
+	}
+	return nameserver.KeyConfig{Name: k.Name, Algorithm: k.Algorithm, Secret: plain}, nil
 }

@@ -93,9 +93,8 @@ func (f *Fleet) Open(ctx context.Context, s fleet.Server) (*Session, error) {
 	if ses.keys, err = f.keyring(ctx, s); err != nil {
 		return nil, err
 	}
-	ses.Driver, err = t.Open(nameserver.Target{Server: s, Credential: cred, Transfer: func(ctx context.Context, n zone.Name) (*zone.Snapshot, error) {
-		return f.DNS.Transfer(ctx, ses.Question(n))
-	}})
+	ses.Driver, err = t.Open(nameserver.Target{Server: s, Credential: cred, Key: ses.key,
+		Transfer: func(ctx context.Context, n zone.Name) (*zone.Snapshot, error) { return f.DNS.Transfer(ctx, ses.Question(n)) }})
 	if err != nil {
 		return nil, fmt.Errorf("open server %s: %w", s.Name, err)
 	}
@@ -190,7 +189,7 @@ func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, er
 }
 
 func (s *Session) input() plan.Input {
-	return plan.Input{Server: s.Server, Primaries: s.keys.primaries, Ours: s.keys.ours,
+	return plan.Input{Server: s.Server, Primaries: s.keys.primaries, Ours: s.keys.ours, CanHold: s.Type.CanHold,
 		Tombstones: make(map[zone.Key]fleet.Tombstone), Protected: make(map[zone.Key]bool)}
 }
 

@@ -24,6 +24,7 @@ type Input struct {
 	Marker     Marker
 	Primaries  func(fleet.Wanted) []nameserver.PrimaryRef // what a zone should be configured with
 	Ours       func([]nameserver.PrimaryRef) bool         // whether these are our primaries or keys
+	CanHold    func(zone.Name) error                      // why the server can never have a zone of this name
 
 	ForeignDeleted int // foreign zones deleted from this server in the last 24 hours
 	Options        Options
@@ -145,6 +146,10 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 		return s
 	}
 	if h == nil {
+		if err := in.CanHold(w.Name); err != nil {
+			s.set(report.Missing, report.None, err.Error())
+			return s
+		}
 		s.set(report.Missing, report.Add, "not on the server")
 		return s
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,12 @@ func input() Input {
 		Primaries:  func(fleet.Wanted) []nameserver.PrimaryRef { return []nameserver.PrimaryRef{primary} },
 		Ours: func(r []nameserver.PrimaryRef) bool {
 			return len(r) > 0 && r[0].Addr == primary.Addr
+		},
+		CanHold: func(n zone.Name) error {
+			if strings.HasPrefix(string(n), "\x01~") {
+				return fmt.Errorf("%w: it has a tilde", nameserver.ErrBadName)
+			}
+			return nil
 		},
 	}
 }
@@ -333,5 +340,15 @@ func TestStepsStandInCanonicalOrder(t *testing.T) {
 	want := []string{"example.", "a.example.", "aa.example.", "m.example.", "z.example."}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("order %v, want %v", got, want)
+	}
+}
+
+func TestNameThatTheServerCannotHaveIsMissingAndNotAdded(t *testing.T) {
+	t.Parallel()
+	in := input()
+	in.Wanted = append(in.Wanted, wanted("~.example.", 5))
+	st := step(t, Make(in), "~.example.")
+	if st.Class != report.Missing || st.Action != report.None || st.Outcome != "" || !strings.Contains(st.Reason, "tilde") || !st.Hopeless() {
+		t.Errorf("%+v", st.Item)
 	}
 }

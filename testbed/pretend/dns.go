@@ -3,6 +3,7 @@ package pretend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"dnsctl/fleet"
@@ -115,6 +116,14 @@ func (Type) ReadCredential(file []byte) (secret.Plain, error) { return secret.Ne
 
 // Check implements nameserver.Type.
 func (Type) Check(fleet.Server) error { return nil }
+
+// CanHold implements nameserver.Type.
+func (t Type) CanHold(name zone.Name) error {
+	if t.w.CannotHold != nil && t.w.CannotHold(name) {
+		return fmt.Errorf("%w: it has an odd character", nameserver.ErrBadName)
+	}
+	return nil
+}
 
 // Open implements nameserver.Type.
 func (t Type) Open(target nameserver.Target) (nameserver.Driver, error) {

@@ -39,6 +39,8 @@ type World struct {
 	Syncer  *apply.Syncer
 	Sealer  Sealer
 	Servers map[string]*Server
+	// CannotHold says which names no server can have; nil: they can have all.
+	CannotHold func(name zone.Name) bool
 }
 
 // Primary is where the pretended mdns is: what zones should transfer from.
