@@ -140,14 +140,18 @@ func writeConfig(dir string, files []nameserver.File) error {
 		path := filepath.Join(dir, f.Path)
 		old, err := os.ReadFile(path)
 		switch {
-		case err == nil && string(old) != string(f.Content):
+		case err == nil && !f.Seed && string(old) != string(f.Content):
 			return report.Hint(fmt.Errorf("%s is there with other content", path), "write into another folder, or remove what is there")
 		case err != nil && !errors.Is(err, os.ErrNotExist):
 			return fmt.Errorf("read %s: %w", path, err)
 		}
 	}
 	for _, f := range files {
-		if err := writeFile(filepath.Join(dir, f.Path), f); err != nil {
+		path := filepath.Join(dir, f.Path)
+		if _, err := os.Lstat(path); err == nil && f.Seed {
+			continue
+		}
+		if err := writeFile(path, f); err != nil {
 			return err
 		}
 	}

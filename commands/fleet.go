@@ -14,6 +14,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/nameserver/bind"
+	"dnsctl/nameserver/powerdns"
 	"dnsctl/report"
 	"dnsctl/store"
 	"dnsctl/sync/apply"
@@ -21,7 +22,7 @@ import (
 )
 
 // nameserverTypes is every kind of nameserver that there is a driver for.
-func nameserverTypes() []nameserver.Type { return []nameserver.Type{bind.New()} }
+func nameserverTypes() []nameserver.Type { return []nameserver.Type{bind.New(), powerdns.New()} }
 
 func typeNames() []string {
 	var out []string

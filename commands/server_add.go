@@ -41,7 +41,8 @@ Nothing is written to it.
 --address is where it serves DNS; without a port that means 53. --probe and --notify
 are for servers that must be asked or notified elsewhere (anycast).`,
 		Example: `  dnsctl server add ns1 --pool main --new --type bind --address 192.0.2.53 --control rndc://192.0.2.53:953
-  dnsctl server add ns2 --pool main --type bind --address 192.0.2.54 --control rndc://192.0.2.54:953 --control-key-file rndc.key --stats http://192.0.2.54:8053`,
+  dnsctl server add ns2 --pool main --type bind --address 192.0.2.54 --control rndc://192.0.2.54:953 --control-key-file rndc.key --stats http://192.0.2.54:8053
+  dnsctl server add ns3 --pool main --type powerdns --address 192.0.2.55 --control http://192.0.2.55:8081 --control-key-file api.key`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name = args[0]

@@ -21,6 +21,7 @@ import (
 type NamedOptions struct {
 	AllowNewZones bool
 	Recursion     bool
+	Notify        string            // who is told of changes, as also-notify takes it; "": nobody
 	Options       string            // more statements for the options block
 	Config        string            // more top-level statements: keys, acls, views, zones
 	Zones         map[string]string // primary zones: name as named.conf takes it, to master file text
@@ -132,6 +133,10 @@ func (n *Named) generate(opts NamedOptions) ([]io.Closer, error) {
 	n.Addr, n.ControlAddr, n.StatsURL = loopback(ports[0]), loopback(ports[1]), "http://"+loopback(ports[2])
 
 	key := fmt.Sprintf("key %q { algorithm hmac-sha256; secret %q; };\n", n.KeyName, n.Secret)
+	notify := "notify no;"
+	if opts.Notify != "" {
+		notify = fmt.Sprintf("notify explicit; notify-delay 0; also-notify { %s; };", opts.Notify)
+	}
 	var c strings.Builder
 	fmt.Fprintf(&c, `include %q;
 controls { inet 127.0.0.1 port %d allow { 127.0.0.1; } keys { %q; }; };
@@ -145,12 +150,12 @@ options {
 	lock-file none;
 	recursion %s;
 	dnssec-validation no;
-	notify no;
+	%s
 	allow-new-zones %s;
 	%s
 };
 %s
-`, n.KeyFile, ports[1], n.KeyName, ports[2], n.Dir, ports[0], yesNo(opts.Recursion), yesNo(opts.AllowNewZones), opts.Options, opts.Config)
+`, n.KeyFile, ports[1], n.KeyName, ports[2], n.Dir, ports[0], yesNo(opts.Recursion), notify, yesNo(opts.AllowNewZones), opts.Options, opts.Config)
 	names := make([]string, 0, len(opts.Zones))
 	for name := range opts.Zones {
 		names = append(names, name)

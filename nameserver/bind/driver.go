@@ -209,6 +209,10 @@ type details struct {
 	file string   // "" when it has none
 }
 
+// keysKept says whether named keeps keys for a zone; of one that was signed when it
+// came it says that it does not.
+func keysKept(maintenance string) bool { return maintenance != "" && maintenance != "none" }
+
 // Zone reads one zone with zonestatus and showzone.
 func (d *driver) Zone(ctx context.Context, name zone.Name) (nameserver.ZoneState, error) {
 	z, err := d.look(ctx, name)
@@ -243,7 +247,7 @@ func (d *driver) look(ctx context.Context, name zone.Name) (details, error) {
 		z.file = z.set.word("file")
 		z.Role = roleOf(z.set.kind)
 		z.Primaries, z.Known = z.set.primaries()
-		z.Signs = z.set.signs() || lines["inline signing"] == "yes" || lines["key maintenance"] != ""
+		z.Signs = z.set.signs() || lines["inline signing"] == "yes" || keysKept(lines["key maintenance"])
 		switch {
 		case ownFile(z.file), lines["reconfigurable via modzone"] == "yes":
 			z.Origin = nameserver.Runtime

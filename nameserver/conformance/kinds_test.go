@@ -1,0 +1,136 @@
+package conformance_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver/bind"
+	"dnsctl/nameserver/powerdns"
+	"dnsctl/secret"
+	"dnsctl/testbed"
+	"dnsctl/zone/zonefile"
+)
+
+func kinds() []kind {
+	pdns := func(backend testbed.PowerDNSBackend) func(r *rig) running {
+		return func(r *rig) running { return startPowerDNS(r.t, backend) }
+	}
+	return []kind{
+		{name: "BIND", typ: bind.New(), start: startBIND, adopt: adoptBIND, limits: true, gap: true, ixfr: true},
+		{name: "PowerDNS on SQLite", typ: powerdns.New(), start: pdns(testbed.PowerDNSSQLite), adopt: adoptPowerDNS, folds: true},
+		{name: "PowerDNS on PostgreSQL", typ: powerdns.New(), start: pdns(testbed.PowerDNSPostgres), folds: true},
+	}
+}
+
+func mustRead(t *testing.T, k kind, file string) secret.Plain {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := k.typ.ReadCredential(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return credential
+}
+
+func startBIND(r *rig) running {
+	t := r.t
+	n := testbed.StartNamed(t, testbed.NamedOptions{AllowNewZones: true, Config: r.keyText(), Options: "allow-transfer { key pool; }; minimal-responses yes;"})
+	rndc := func(t *testing.T, command string) {
+		t.Helper()
+		host, port, _ := strings.Cut(n.ControlAddr, ":")
+		if out, err := exec.Command("rndc", "-s", host, "-p", port, "-k", n.KeyFile, command).CombinedOutput(); err != nil {
+			t.Fatalf("rndc %s: %v: %s", command, err, out)
+		}
+	}
+	files := 0
+	return running{process: n, credential: mustRead(t, r.kind, n.KeyFile),
+		server: fleet.Server{Name: "t", Address: netip.MustParseAddrPort(n.Addr), Control: "rndc://" + n.ControlAddr, Stats: n.StatsURL},
+		own: func(t *testing.T, name, text string) {
+			t.Helper()
+			files++
+			file := filepath.Join(n.Dir, fmt.Sprintf("own-%d.zone", files))
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			rndc(t, fmt.Sprintf("addzone %q { type primary; file %q; };", name, file))
+		},
+		secondary: func(t *testing.T, name, from string) {
+			t.Helper()
+			files++
+			host, port, _ := strings.Cut(from, ":")
+			rndc(t, fmt.Sprintf("addzone %q { type secondary; file \"own-%d.db\"; primaries { %s port %s; }; };", name, files, host, port))
+		},
+	}
+}
+
+func adoptBIND(t *testing.T, dir string, s fleet.Server) process {
+	t.Helper()
+	return testbed.StartNamed(t, testbed.NamedOptions{ConfigFile: filepath.Join(dir, "named.conf"), Addr: s.Address.String(),
+		ControlAddr: strings.TrimPrefix(s.Control, "rndc://"), StatsAddr: strings.TrimPrefix(s.Stats, "http://")})
+}
+
+func startPowerDNS(t *testing.T, backend testbed.PowerDNSBackend) running {
+	t.Helper()
+	p := testbed.StartPowerDNS(t, testbed.PowerDNSOptions{Backend: backend, Settings: "allow-axfr-ips=\n"})
+	api := func(t *testing.T, method, path, body string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, p.APIURL+"/api/v1/servers/localhost"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-API-Key", p.APIKey)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if said, _ := io.ReadAll(resp.Body); resp.StatusCode >= 300 {
+			t.Fatalf("%s %s: %d: %s", method, path, resp.StatusCode, said)
+		}
+	}
+	return running{process: p, credential: mustRead(t, kind{typ: powerdns.New()}, p.KeyFile),
+		server: fleet.Server{Name: "t", Address: netip.MustParseAddrPort(p.Addr), Control: p.APIURL},
+		own: func(t *testing.T, name, text string) {
+			t.Helper()
+			api(t, http.MethodPost, "/zones", ownJSON(t, name, text))
+		},
+		secondary: func(t *testing.T, name, from string) {
+			t.Helper()
+			api(t, http.MethodPost, "/zones", fmt.Sprintf(`{"name":%q,"kind":"Slave","masters":[%q]}`, name, from))
+		},
+	}
+}
+
+// ownJSON is a zone with its RRsets as PowerDNS's API takes them.
+func ownJSON(t *testing.T, name, text string) string {
+	t.Helper()
+	res, err := zonefile.Read(t.Context(), strings.NewReader(text), zonefile.Options{Origin: parse(name), File: "own"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sets []string
+	for set := range res.Snapshot.All() {
+		var records []string
+		for data := range set.Data.All() {
+			records = append(records, fmt.Sprintf(`{"content":%q}`, zonefile.RdataText(set.Type, data)))
+		}
+		sets = append(sets, fmt.Sprintf(`{"name":%q,"type":%q,"ttl":%d,"records":[%s]}`, set.Owner, set.Type, set.TTL, strings.Join(records, ",")))
+	}
+	return fmt.Sprintf(`{"name":%q,"kind":"Native","soa_edit_api":"","rrsets":[%s]}`, name, strings.Join(sets, ","))
+}
+
+func adoptPowerDNS(t *testing.T, dir string, s fleet.Server) process {
+	t.Helper()
+	return testbed.StartPowerDNS(t, testbed.PowerDNSOptions{ConfigFile: filepath.Join(dir, "pdns.conf"), Addr: s.Address.String(), APIAddr: strings.TrimPrefix(s.Control, "http://")})
+}

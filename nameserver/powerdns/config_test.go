@@ -1,0 +1,236 @@
+package powerdns
+
+import (
+	"bytes"
+	"compress/gzip"
+	"database/sql"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite" // makes the database that Config ships
+
+	"dnsctl/fleet"
+	"dnsctl/nameserver"
+	"dnsctl/secret"
+	"dnsctl/testbed"
+	"dnsctl/zone"
+)
+
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m)) }
+
+var update = flag.Bool("update", false, "make empty.sqlite3.gz from schema.sql")
+
+// shape is a database's tables and indexes, as SQL.
+func shape(t *testing.T, file string, statements ...string) []string {
+	t.Helper()
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range statements {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := db.Query("SELECT name || ' ' || COALESCE(sql, '') FROM sqlite_schema ORDER BY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestTheEmptyDatabaseIsThatOfTheSchema(t *testing.T) {
+	t.Parallel()
+	schema, err := os.ReadFile("schema.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	fresh, shipped := filepath.Join(dir, "fresh"), filepath.Join(dir, "shipped")
+	want := shape(t, fresh, string(schema), "VACUUM")
+	if *update {
+		content, err := os.ReadFile(fresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write(content); err != nil || z.Close() != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("empty.sqlite3.gz", b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		emptyDatabase = b.Bytes()
+	}
+	content, err := unzip(emptyDatabase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(shipped, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := shape(t, shipped); len(got) < 10 || !slices.Equal(got, want) {
+		t.Errorf("the shipped database has %q, schema.sql makes %q: run with -update", got, want)
+	}
+}
+
+func request(t testing.TB, address, control, dir string, keys ...nameserver.KeyConfig) nameserver.ConfigRequest {
+	t.Helper()
+	credential, err := New().NewCredential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nameserver.ConfigRequest{
+		Server:     fleet.Server{Name: "ns \"1\"\n# api-key=x", Address: netip.MustParseAddrPort(address), Control: control, New: true},
+		Credential: credential,
+		Keys:       keys,
+		Primaries:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("127.0.0.1:54")},
+		ProbeFrom:  []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
+		Dir:        dir,
+	}
+}
+
+// write puts a configuration on disk.
+func write(t testing.TB, dir string, files []nameserver.File) {
+	t.Helper()
+	for _, f := range files {
+		if f.Secret && f.Mode&0o007 != 0 {
+			t.Errorf("%s: mode %o", f.Path, f.Mode)
+		}
+		path := filepath.Join(dir, f.Path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, f.Content, os.FileMode(f.Mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestConfigurationsOfManyShapesStart(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]func(*nameserver.ConfigRequest){
+		"defaults":     func(*nameserver.ConfigRequest) {},
+		"IPv6":         func(r *nameserver.ConfigRequest) { r.Server.Address = netip.MustParseAddrPort("[::1]:5300") },
+		"IPv6 control": func(r *nameserver.ConfigRequest) { r.Server.Control = "http://[::1]:8081" },
+		"no control":   func(r *nameserver.ConfigRequest) { r.Server.Control = "" },
+		"no primaries": func(r *nameserver.ConfigRequest) { r.Primaries, r.ProbeFrom = nil, nil },
+		"a key": func(r *nameserver.ConfigRequest) {
+			r.Keys = []nameserver.KeyConfig{{Name: zone.MustParseName("k."), Algorithm: zone.MustParseName("hmac-sha256."), Secret: secret.New([]byte("secret in no file"))}}
+		},
+		"Debian": func(r *nameserver.ConfigRequest) { r.Dir = "/etc/powerdns" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			r := request(t, "127.0.0.1:5300", "http://127.0.0.1:8081", dir)
+			change(&r)
+			files, err := New().Config(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, files)
+			if checked, err := New().CheckConfig(t.Context(), dir); !checked || err != nil {
+				t.Errorf("%v, %v:\n%s", checked, err, files[0].Content)
+			}
+			text := string(files[0].Content)
+			if open := strings.Contains(text, "allow-axfr-ips=\n"); open != (what == "a key" || what == "no primaries") {
+				t.Errorf("transfers out:\n%s", text)
+			}
+			if strings.Contains(text, "secret in") || strings.Contains(text, "0.0.0.0") || strings.Count(text, "\napi-key=") != 1 {
+				t.Errorf("%s", text)
+			}
+			if bytes.Contains(files[2].Content, r.Credential.Reveal()) {
+				t.Error("a secret in the README")
+			}
+		})
+	}
+}
+
+func TestConfigRequestsThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]func(*nameserver.ConfigRequest){
+		"relative folder":   func(r *nameserver.ConfigRequest) { r.Dir = "x" },
+		"# in folder":       func(r *nameserver.ConfigRequest) { r.Dir = "/x #" },
+		"long folder":       func(r *nameserver.ConfigRequest) { r.Dir = "/" + strings.Repeat("x", 100) },
+		"a view":            func(r *nameserver.ConfigRequest) { r.Server.View = "v" },
+		"statistics":        func(r *nameserver.ConfigRequest) { r.Server.Stats = "http://127.0.0.1:1" },
+		"no address":        func(r *nameserver.ConfigRequest) { r.Server.Address = netip.AddrPort{} },
+		"no credential":     func(r *nameserver.ConfigRequest) { r.Credential = secret.Plain{} },
+		"TLS of its own":    func(r *nameserver.ConfigRequest) { r.Server.Control = "https://127.0.0.1:8081" },
+		"control by name":   func(r *nameserver.ConfigRequest) { r.Server.Control = "http://localhost:8081" },
+		"control with path": func(r *nameserver.ConfigRequest) { r.Server.Control = "http://127.0.0.1:8081/x" },
+		"control port":      func(r *nameserver.ConfigRequest) { r.Server.Control = "http://127.0.0.1:99999" },
+		"control of BIND":   func(r *nameserver.ConfigRequest) { r.Server.Control = "rndc://127.0.0.1:953" },
+	} {
+		r := request(t, "127.0.0.1:5300", "http://127.0.0.1:8081", t.TempDir())
+		change(&r)
+		if _, err := New().Config(r); err == nil {
+			t.Errorf("%s: accepted", what)
+		}
+	}
+}
+
+func TestAFaultyConfigurationIsReported(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, configFile), []byte("launch=gsqlite3\nbogus-setting=yes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if checked, err := New().CheckConfig(t.Context(), dir); !checked || err == nil || !strings.Contains(err.Error(), "bogus") {
+		t.Error(checked, err)
+	}
+}
+
+func TestCredentialsAreReadAndNeverShown(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"k1\n":                                 "k1",
+		"# the key\n\n  k2  \n":                "k2",
+		"launch=gsqlite3\napi-key= k3\nx=y\n":  "k3",
+		"":                                     "",
+		"one secret-thing\n":                   "",
+		"secret-a\nsecret-b\n":                 "",
+		"$scrypt$ln=10,p=1,r=8$secret$secret=": "",
+		strings.Repeat("secret", 100):          "",
+		"sécret":                               "",
+	} {
+		got, err := New().ReadCredential([]byte(text))
+		if (err == nil) != (want != "") || err == nil && string(got.Reveal()) != want {
+			t.Errorf("%q: %v, %v", text, err, want)
+		}
+		if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "cret")) {
+			t.Errorf("%q: the error shows it: %v", text, err)
+		}
+	}
+	for _, url := range []string{"http://user:secret@127.0.0.1:1", "http://127.0.0.1:1/?k=v", "ftp://127.0.0.1", "http://", "http://x:secret@%"} {
+		err := New().Check(fleet.Server{Control: url})
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for _, url := range []string{"http://127.0.0.1:8081", "https://dns.example/pdns/", "http://[::1]:8081/"} {
+		if err := New().Check(fleet.Server{Control: url}); err != nil {
+			t.Error(err)
+		}
+	}
+}
