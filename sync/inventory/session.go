@@ -94,7 +94,9 @@ func (f *Fleet) Open(ctx context.Context, s fleet.Server) (*Session, error) {
 		return nil, err
 	}
 	ses.Driver, err = t.Open(nameserver.Target{Server: s, Credential: cred, Key: ses.key,
-		Transfer: func(ctx context.Context, n zone.Name) (*zone.Snapshot, error) { return f.DNS.Transfer(ctx, ses.Question(n)) }})
+		Transfer: func(ctx context.Context, n zone.Name) (*zone.Snapshot, error) {
+			return f.DNS.Transfer(ctx, ses.Question(n))
+		}})
 	if err != nil {
 		return nil, fmt.Errorf("open server %s: %w", s.Name, err)
 	}
