@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	}
 	code := testbed.Main(m)
 	if testing.Verbose() {
-		fmt.Print(&results)
+		fmt.Fprint(os.Stdout, &results)
 	}
 	os.Exit(code)
 }
