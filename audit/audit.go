@@ -22,6 +22,7 @@ type Auditor struct {
 // Options of one audit.
 type Options struct {
 	Deep     bool // primaries and keys of every zone
+	Out      bool // servers that are out of service as well, which are only named otherwise
 	Progress func(report.Progress)
 }
 
@@ -34,7 +35,11 @@ func (a *Auditor) Audit(ctx context.Context, servers []fleet.Server, o Options) 
 	}
 	rep := report.Report{Schema: report.Schema, Command: "audit", Store: id.Store, Epoch: id.Epoch, Started: a.Now().UTC()}
 	rep.Servers = apply.Each(servers, func(s fleet.Server) report.Server {
+		if out, rests := apply.Resting(s); rests && !o.Out {
+			return out
+		}
 		out, err := a.one(ctx, s, o)
+		out.Drained = s.Drain
 		if err != nil {
 			return apply.Failed(out, s, err)
 		}

@@ -42,24 +42,44 @@ type Options struct {
 	Wait bool // end only when every zone answers with the right serial, or Patience is over
 }
 
+// into is a way of taking a server into service.
+type into struct {
+	command string
+	first   func(ctx context.Context, ses *inventory.Session) error // nil: nothing
+	narrow  func(*plan.Plan)                                        // takes out of a plan what is not its business
+	agrees  func(report.Item) bool                                  // the zone needs nothing more
+	last    func(ctx context.Context) error                         // when all zones agree
+}
+
 // Run adds what is missing on the server and catches it up. It follows the
 // database while it does: a zone deleted meanwhile is not waited for, one created
 // meanwhile joins, and the end is agreement with the database as it is then. It
 // can be run again at any point. Deletions are not its business: it reports
 // them.
 func (b *Bootstrapper) Run(ctx context.Context, name string, o Options) (report.Report, error) {
-	id, err := b.Applier.Store.Identity(ctx)
-	if err != nil {
-		return report.Report{}, err
-	}
 	s, err := b.Store.Server(ctx, name)
 	if err != nil {
 		return report.Report{}, err
 	}
-	rep := report.Report{Schema: report.Schema, Command: "bootstrap", Store: id.Store, Epoch: id.Epoch, Started: b.Now().UTC()}
+	return b.bring(ctx, s, o, into{
+		command: "bootstrap",
+		first:   func(ctx context.Context, ses *inventory.Session) error { return b.mark(ctx, ses, o) },
+		narrow:  func(p *plan.Plan) { withoutDeletions(p, "bootstrap deletes nothing", false) },
+		agrees:  agrees,
+		last:    func(ctx context.Context) error { return b.ready(ctx, s, o) },
+	})
+}
+
+// bring is Run, and Undrain.
+func (b *Bootstrapper) bring(ctx context.Context, s fleet.Server, o Options, w into) (report.Report, error) {
+	id, err := b.Applier.Store.Identity(ctx)
+	if err != nil {
+		return report.Report{}, err
+	}
+	rep := report.Report{Schema: report.Schema, Command: w.command, Store: id.Store, Epoch: id.Epoch, Started: b.Now().UTC()}
 	var out report.Server
 	err = apply.WithLock(ctx, b.Locks, s.Name, b.Holder, func(ctx context.Context) error {
-		out, err = b.run(ctx, s, o)
+		out, err = b.run(ctx, s, o, w)
 		return err
 	})
 	late := o.Wait && err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded)
@@ -78,20 +98,22 @@ func (b *Bootstrapper) Run(ctx context.Context, name string, o Options) (report.
 	return rep, ctx.Err()
 }
 
-func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (report.Server, error) {
+func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w into) (report.Server, error) {
 	ses, err := b.Fleet.Open(ctx, s)
 	if err != nil {
 		return report.Server{}, err
 	}
 	defer ses.Close()
-	if err := b.mark(ctx, ses, o); err != nil {
-		return report.Server{}, err
+	if w.first != nil {
+		if err := w.first(ctx, ses); err != nil {
+			return report.Server{}, err
+		}
 	}
 	deadline := time.Time{}
 	var did []report.Item
 	var last report.Server
 	for settled := 0; ; {
-		out, open, done, err := b.pass(ctx, ses, o)
+		out, open, done, err := b.pass(ctx, ses, o, w)
 		if err != nil {
 			return last, err // how it stood before
 		}
@@ -112,7 +134,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options) (repo
 				if slices.ContainsFunc(out.Items, report.Item.Hopeless) {
 					return out, nil // the report says so, and the server stays out of service
 				}
-				return out, b.ready(ctx, s, o)
+				return out, w.last(ctx)
 			}
 		}
 		if !o.Wait {
@@ -191,6 +213,8 @@ func merge(did []report.Item, out *report.Server) []report.Item {
 		if i, there := last[it.Zone.Key()]; there && out.Items[i].Class == report.OK {
 			it.Serial = out.Items[i].Serial
 			out.Items[i] = it
+		} else if !there && it.Action == report.Delete {
+			out.Items = append(out.Items, it)
 		}
 	}
 	did = nil
@@ -202,23 +226,18 @@ func merge(did []report.Item, out *report.Server) []report.Item {
 	return did
 }
 
-// pass plans and carries out all but deletions. open counts the zones that are
+// pass plans and carries out what is its business. open counts the zones that are
 // not in agreement after it, done those that it brought there.
-func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options) (out report.Server, open, done int, err error) {
+func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into) (out report.Server, open, done int, err error) {
 	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress})
 	if err != nil {
 		return out, 0, 0, err
 	}
 	p := plan.Make(in)
-	for i := range p.Steps {
-		if st := &p.Steps[i]; st.Action == report.Delete {
-			st.Outcome, st.Guard, st.Reason = "", "", st.Reason+"; bootstrap deletes nothing: dnsctl sync "+ses.Server.Name
-			st.Action = report.None
-		}
-	}
+	w.narrow(&p)
 	out = b.Applier.Run(ctx, ses, p, o.Options)
 	for _, it := range out.Items {
-		if !agrees(it) && !it.Hopeless() { // what cannot help is not waited for
+		if !w.agrees(it) && !it.Hopeless() { // what cannot help is not waited for
 			open++
 		}
 		if it.Outcome == report.Done {
@@ -226,6 +245,17 @@ func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Optio
 		}
 	}
 	return out, open, done, nil
+}
+
+// withoutDeletions takes deletions out of a plan, but those of stale zones where
+// these are meant.
+func withoutDeletions(p *plan.Plan, why string, stale bool) {
+	for i := range p.Steps {
+		if st := &p.Steps[i]; st.Action == report.Delete && !(stale && st.Class == report.Stale) {
+			st.Action, st.Outcome, st.Guard = report.None, "", ""
+			st.Reason += "; " + why + ": dnsctl sync " + p.Server.Name
+		}
+	}
 }
 
 // mark puts the marker on a server that has neither zones nor a marker. On one

@@ -41,7 +41,8 @@ primaries and keys of every zone, where the nameserver says them one by one.
 
 The exit code is 0 in agreement and 3 with findings; --fail-on limits that to some
 classes. A nameserver that could not be read whole makes it 4, or 1 when that is
-all of them.`,
+all of them. Servers that are out of service by dnsctl drain are only named so,
+unless they are given as arguments: then they are looked at like any other.`,
 		Example: `  dnsctl audit
   dnsctl audit ns1 --deep -o json
   dnsctl audit --fail-on missing,expired,misconfigured`,
@@ -87,7 +88,7 @@ func runAudit(ctx context.Context, a *App, o auditOptions) error {
 		return err
 	}
 	progress := a.Out.Progress()
-	rep, err := (&audit.Auditor{Fleet: w.fleet, Now: a.Now}).Audit(ctx, servers, audit.Options{Deep: o.deep, Progress: progress.Update})
+	rep, err := (&audit.Auditor{Fleet: w.fleet, Now: a.Now}).Audit(ctx, servers, audit.Options{Deep: o.deep, Out: len(o.servers) > 0, Progress: progress.Update})
 	progress.Done()
 	if len(o.failOn) > 0 && rep.Exit == report.ExitDifferences && !found(rep, o.failOn) {
 		rep.Exit = report.ExitOK

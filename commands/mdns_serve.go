@@ -40,7 +40,9 @@ record changes ask for until the wire proves it, and compares every nameserver w
 the database from time to time.
 
 When it is ready it prints one line on standard output, as JSON with -o json. With
---http it serves /metrics, /healthz and /readyz. SIGTERM lets transfers finish.`,
+--http it serves /metrics, /healthz, /readyz, and /servers/NAME/ready for load
+balancers: 200 while that nameserver is fit for service, else 503 and why, as JSON.
+SIGTERM lets transfers finish.`,
 		Example:     "  dnsctl mdns serve --listen 127.0.0.1:5300 --http 127.0.0.1:8080",
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{service: "yes"},
@@ -118,7 +120,7 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	keep.Wake, keep.Served = followed, server.Position
 	group.Go(func() error { return untilStopped(ctx, keep.Run(ctx)) })
 	if web != nil {
-		group.Go(func() error { return serveHTTP(ctx, web, server.Handler()) })
+		group.Go(func() error { return serveHTTP(ctx, web, a.pages(w, server)) })
 	}
 	return group.Wait()
 }
@@ -134,6 +136,14 @@ func (a *App) replica(holder string, web net.Listener) fleet.Replica {
 		r.HTTP = web.Addr().String()
 	}
 	return r
+}
+
+// pages are what --http serves.
+func (a *App) pages(w *workshop, server *mdns.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", server.Handler())
+	mux.Handle("GET /servers/{name}/ready", &keeper.Ready{Store: w.store, Now: a.Now})
+	return mux
 }
 
 // keeper is the leader's work, on the same store and registry.

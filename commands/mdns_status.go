@@ -218,7 +218,7 @@ func serverServing(v fleet.Server, h fleet.Health, outstanding int, oldest, now 
 	}
 	out.behind = &lag
 	switch {
-	case v.State == fleet.Draining || v.State == fleet.Drained:
+	case v.State.Out():
 		out.state = string(v.State)
 	case h.Server == 0:
 		out.state, out.reason = "unseen", "no leader has looked at it yet"

@@ -31,6 +31,7 @@ var poolColumns = render.List[fleet.Pool]{
 		{Name: "email", Value: func(p fleet.Pool) any { return p.Email }, Show: render.WideOnly},
 		{Name: "allow_transfer", Value: func(p fleet.Pool) any { return p.AllowTransfer }, Show: render.WideOnly},
 		{Name: "protect", Value: func(p fleet.Pool) any { return p.Protect }, Show: render.WideOnly},
+		{Name: "min_active", Value: func(p fleet.Pool) any { return p.MinActive }, Show: render.WideOnly},
 		{Name: "created", Value: func(p fleet.Pool) any { return p.Created }, Show: render.WideOnly},
 	},
 }
@@ -39,6 +40,7 @@ var poolColumns = render.List[fleet.Pool]{
 type poolFlags struct {
 	primaries, ns, allow, protect []string
 	email, unmanaged, comment     string
+	minActive                     int
 }
 
 func (f *poolFlags) bind(c *cobra.Command, policy string) {
@@ -49,6 +51,7 @@ func (f *poolFlags) bind(c *cobra.Command, policy string) {
 	fl.StringSliceVar(&f.allow, "allow-transfer", nil, "a `network` from which unsigned requests see its zones")
 	fl.Var(newEnum(&f.unmanaged, policy, policyNames()...), "unmanaged", "what is done with foreign zones on its nameservers")
 	fl.StringSliceVar(&f.protect, "protect", nil, "never touch zones whose name matches this `pattern`")
+	fl.IntVar(&f.minActive, "min-active", 1, "how many servers in service a drain leaves it, as a `number`")
 	fl.StringVar(&f.comment, "comment", "", "a `text` for the events")
 }
 
@@ -81,6 +84,12 @@ func (f *poolFlags) apply(c *cobra.Command, p *fleet.Pool) error {
 	}
 	if given("protect") {
 		p.Protect = f.protect
+	}
+	if given("min-active") {
+		if f.minActive < 0 {
+			return usagef("0 allows to drain the last one", "--min-active %d is no number of servers", f.minActive)
+		}
+		p.MinActive = f.minActive
 	}
 	if given("unmanaged") {
 		policy, err := fleet.ParsePolicy(f.unmanaged)

@@ -33,7 +33,7 @@ delete them (with a copy, which can be restored), warn, or ignore them.`,
   dnsctl pool create lab --primary 127.0.0.1:5300 --no-tsig --allow-transfer 127.0.0.0/8 --unmanaged warn`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p := fleet.Pool{Name: args[0], Unmanaged: fleet.Delete, RequireTSIG: !noTSIG}
+			p := fleet.Pool{Name: args[0], Unmanaged: fleet.Delete, RequireTSIG: !noTSIG, MinActive: 1}
 			if err := f.apply(cmd, &p); err != nil {
 				return err
 			}

@@ -26,7 +26,7 @@ one ('') clears it. New primaries reach the nameservers with the next sync. --ns
 		},
 	}
 	f.bind(c, "")
-	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect")
+	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect", "min-active")
 	return c
 }
 

@@ -55,7 +55,7 @@ Without any configuration everything works on an SQLite file.`,
 	}{
 		{groupData, []*cobra.Command{newZoneCmd(a), newRecordCmd(a)}},
 		{groupFleet, []*cobra.Command{newPoolCmd(a), newServerCmd(a), newTSIGCmd(a)}},
-		{groupRun, []*cobra.Command{newMDNSCmd(a), newBootstrapCmd(a), newSyncCmd(a), newAuditCmd(a), newTaskCmd(a), newQuarantineCmd(a)}},
+		{groupRun, []*cobra.Command{newMDNSCmd(a), newBootstrapCmd(a), newSyncCmd(a), newAuditCmd(a), newDrainCmd(a), newUndrainCmd(a), newTaskCmd(a), newQuarantineCmd(a)}},
 		{groupSystem, []*cobra.Command{newDBCmd(a), newConfigCmd(a), newCompletionCmd(a), newVersionCmd(a)}},
 	} {
 		for _, c := range g.commands {

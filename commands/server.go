@@ -3,11 +3,13 @@ package commands
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"dnsctl/fleet"
 	"dnsctl/render"
+	"dnsctl/report"
 )
 
 func newServerCmd(a *App) *cobra.Command {
@@ -26,6 +28,9 @@ var serverColumns = render.List[fleet.Server]{
 		{Name: "address", Value: func(s fleet.Server) any { return s.Address }},
 		{Name: "pools", Value: func(s fleet.Server) any { return poolsOf(s) }},
 		{Name: "state", Value: func(s fleet.Server) any { return string(s.State) }, Style: stateStyle},
+		{Name: "drain_reason", Value: func(s fleet.Server) any { return drainOf(s).Reason }, Show: render.WideOnly},
+		{Name: "drain_by", Value: func(s fleet.Server) any { return drainOf(s).By.Person() }, Show: render.WideOnly},
+		{Name: "drained", Value: func(s fleet.Server) any { return timeOrNil(drainOf(s).Since) }, Show: render.WideOnly},
 		{Name: "unmanaged", Value: func(s fleet.Server) any { return string(s.Unmanaged()) }},
 		{Name: "accepted", Value: func(s fleet.Server) any { return s.Accepted }, Show: render.WideOnly},
 		{Name: "new", Value: func(s fleet.Server) any { return s.New }, Show: render.WideOnly},
@@ -44,6 +49,21 @@ func addrOrNil(a netip.AddrPort) any {
 		return nil
 	}
 	return a
+}
+
+// drainOf is why a server is out of service; the zero value when it is not.
+func drainOf(s fleet.Server) report.Drain {
+	if s.Drain == nil {
+		return report.Drain{}
+	}
+	return *s.Drain
+}
+
+func timeOrNil(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t
 }
 
 func poolsOf(s fleet.Server) []string {

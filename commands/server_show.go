@@ -81,25 +81,10 @@ func runServerShow(ctx context.Context, a *App, name string, events int) error {
 // eventColumns show events.
 var eventColumns = render.List[report.Event]{Columns: []render.Column[report.Event]{
 	{Name: "at", Value: func(e report.Event) any { return e.At }},
-	{Name: "who", Value: func(e report.Event) any { return whoOf(e.Actor) }},
+	{Name: "who", Value: func(e report.Event) any { return e.Actor.Person() }},
 	{Name: "command", Value: func(e report.Event) any { return e.Command }},
 	{Name: "action", Value: func(e report.Event) any { return e.Action }},
 	{Name: "zone", Value: func(e report.Event) any { return e.Zone }},
 	{Name: "serial", Value: func(e report.Event) any { return e.Serial }},
 	{Name: "result", Value: func(e report.Event) any { return e.Result }},
 }}
-
-// whoOf names an actor: the person behind sudo, where there is one.
-func whoOf(a report.Actor) string {
-	who := a.User
-	if a.SudoUser != "" {
-		who = a.SudoUser
-	}
-	if who == "" {
-		who = a.Process
-	}
-	if a.Host != "" {
-		who += "@" + a.Host
-	}
-	return who
-}

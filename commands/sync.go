@@ -39,7 +39,8 @@ policy is delete. Every step is proven on the wire.
 
 Adds and transfers are done at once. Deletions are confirmed on a terminal by
 typing their number; elsewhere they need --yes, and are withheld without it (exit
-code 5). Each deletion is preceded by a copy, which dnsctl quarantine restore
+code 5). Servers that are out of service by dnsctl drain are left alone unless they
+are named. Each deletion is preceded by a copy, which dnsctl quarantine restore
 brings back.
 
 More than 10 foreign zones, and 5% of a server's, in 24 hours are deleted only with
@@ -90,7 +91,7 @@ func policyNames() []string {
 }
 
 func runSync(ctx context.Context, a *App, o syncOptions) error {
-	opts := apply.SyncOptions{DryRun: o.dryRun, Plan: plan.Options{Unmanaged: fleet.Policy(o.unmanaged), AllowEmpty: o.allowEmpty, NoCopy: o.noCopy}}
+	opts := apply.SyncOptions{DryRun: o.dryRun, Out: len(o.servers) > 0, Plan: plan.Options{Unmanaged: fleet.Policy(o.unmanaged), AllowEmpty: o.allowEmpty, NoCopy: o.noCopy}}
 	if o.maxDelete >= 0 {
 		opts.Plan.MaxDelete = &o.maxDelete
 	}

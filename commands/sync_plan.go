@@ -108,7 +108,7 @@ func (a *App) applyPlan(ctx context.Context, o syncOptions, opts apply.SyncOptio
 		return report.Report{}, err
 	}
 	if opts.Meta.Comment == "" {
-		opts.Meta.Comment = fmt.Sprintf("plan of %s by %s", doc.Made.Format("2006-01-02 15:04:05Z"), whoOf(doc.By))
+		opts.Meta.Comment = fmt.Sprintf("plan of %s by %s", doc.Made.Format("2006-01-02 15:04:05Z"), doc.By.Person())
 	}
 	return w.syncer.Apply(ctx, "sync", doc, servers, opts)
 }

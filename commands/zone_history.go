@@ -66,7 +66,7 @@ var historyColumns = render.List[historyEntry]{
 		{Name: "serial", Value: func(e historyEntry) any { return e.Serial }},
 		{Name: "from", Value: func(e historyEntry) any { return e.From }},
 		{Name: "at", Value: func(e historyEntry) any { return e.At }},
-		{Name: "who", Value: func(e historyEntry) any { return whoOf(e.Actor) }},
+		{Name: "who", Value: func(e historyEntry) any { return e.Actor.Person() }},
 		{Name: "command", Value: func(e historyEntry) any { return e.Command }},
 		{Name: "action", Value: func(e historyEntry) any { return e.Action }},
 		{Name: "removed", Value: func(e historyEntry) any { return e.Removed }},

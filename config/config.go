@@ -38,6 +38,15 @@ type Config struct {
 	// the database.
 	CompareEvery time.Duration `key:"compare_every" default:"10m" min:"1s"`
 
+	// A program and its arguments, separated by spaces, that is run before a
+	// nameserver goes out of service (dnsctl drain) and before it comes back
+	// (dnsctl undrain). It gets SERVER, STATE (drain or undrain) and REASON in its
+	// environment, and no shell. When it fails, the nameserver stays as it is.
+	DrainHook string `key:"drain_hook"`
+
+	// How long the program of drain_hook may take.
+	DrainHookTimeout time.Duration `key:"drain_hook_timeout" default:"30s" min:"1s"`
+
 	Log       Log       `key:"log"`
 	Secret    Secret    `key:"secret"`
 	MDNS      MDNS      `key:"mdns"`
@@ -70,7 +79,8 @@ type MDNS struct {
 	// Addresses to serve DNS on, UDP and TCP on each, as IP or IP:PORT.
 	Listen []string `key:"listen" flag:"listen"`
 
-	// The address of /metrics, /healthz and /readyz, as IP:PORT; empty is none.
+	// The address of /metrics, /healthz, /readyz and /servers/NAME/ready, as
+	// IP:PORT; empty is none.
 	HTTP string `key:"http" flag:"http"`
 
 	// How often the change feed is read even when no wake-up came.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dnsctl/report"
 	"dnsctl/secret"
 	"dnsctl/zone"
 )
@@ -54,6 +55,7 @@ type Pool struct {
 	Unmanaged     Policy
 	Protect       []string // globs over zone names without the final dot
 	CompareEvery  time.Duration
+	MinActive     int // servers in service that a drain leaves
 	Created       time.Time
 }
 
@@ -82,6 +84,9 @@ const (
 	Drained  State = "drained"  // out for maintenance: no NOTIFY, no tasks
 )
 
+// Out says whether a server in this state is out of service, or on its way out.
+func (s State) Out() bool { return s == Draining || s == Drained }
+
 // Server is one nameserver: a process, and a view where it has views.
 type Server struct {
 	ID         int64
@@ -94,8 +99,9 @@ type Server struct {
 	Stats      string         // statistics channel URL, where there is one
 	View       string
 	State      State
-	Accepted   bool // false: policy is at most warn until `server accept`
-	New        bool // added with --new, not reached yet
+	Drain      *report.Drain // why it is Draining or Drained; nil when it is not
+	Accepted   bool          // false: policy is at most warn until `server accept`
+	New        bool          // added with --new, not reached yet
 	Marker     zone.Name
 	Credential secret.Sealed // of the control channel, in the driver's own encoding
 	Settings   map[string]string

@@ -30,6 +30,7 @@ type Health struct {
 	Server  int64
 	Blocked string // why nothing is written to it, in a word; "" when it may be
 	Reason  string
+	Told    bool       // it shows a sound marker and is told of changes, blocked or not
 	Since   time.Time  // blocked so, or not blocked
 	Marker  int64      // feed position that its marker showed
 	Looked  *time.Time // when its marker was last read

@@ -27,7 +27,8 @@ func (h *health) block(b block, now time.Time) {
 	}
 	h.known = true
 	h.urgent = h.urgent || h.Reason != b.reason
-	h.Blocked, h.Reason = b.code, b.reason
+	h.urgent = h.urgent || h.Told != b.told()
+	h.Blocked, h.Reason, h.Told = b.code, b.reason, b.told()
 }
 
 // looked notes that the server's marker was read.

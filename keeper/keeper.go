@@ -190,8 +190,7 @@ func backoff(first, most time.Duration, attempts int, what string) time.Duration
 
 // blockedBy says why nothing is written to a server: "" when it may be.
 func blockedBy(s fleet.Server) string {
-	switch s.State {
-	case fleet.Draining, fleet.Drained:
+	if s.State.Out() {
 		return string(s.State)
 	}
 	return ""

@@ -13,6 +13,7 @@ type Metrics struct {
 	done    *prometheus.CounterVec
 	failed  *prometheus.CounterVec
 	blocked *prometheus.GaugeVec
+	drained *prometheus.GaugeVec
 	zones   *prometheus.GaugeVec
 	lag     *prometheus.GaugeVec
 	notify  *NotifyMetrics
@@ -27,27 +28,36 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			[]string{"server"}),
 		done:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dnsctl_tasks_done_total", Help: "Tasks that the wire has proven."}, []string{"server"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dnsctl_tasks_failed_total", Help: "Tries of tasks that did not end in agreement."}, []string{"server"}),
-		blocked: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_blocked", Help: "1 while nothing is written to a server, with the reason: starting, unreachable, marker-missing, marker-wrong, draining, drained."},
+		blocked: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_blocked", Help: "1 while nothing is written to a server, with the reason: starting, unreachable, marker-missing, marker-wrong."},
 			[]string{"server", "reason"}),
+		drained: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_drained", Help: "1 while a server is out of service by dnsctl drain; it then has none of the other gauges."},
+			[]string{"server"}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_lag_seconds", Help: "Age of a server's oldest task: how long a change has not been proven there."},
 			[]string{"server"}),
 		zones: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_zones", Help: "Zones of a server by class, as the last periodic comparison found them."},
 			[]string{"server", "class"}),
 	}
-	reg.MustRegister(m.leader, m.tasks, m.done, m.failed, m.blocked, m.zones, m.lag)
+	reg.MustRegister(m.leader, m.tasks, m.done, m.failed, m.blocked, m.drained, m.zones, m.lag)
 	return m
 }
 
 func (m *Metrics) block(server, reason string) {
+	m.drained.DeleteLabelValues(server)
 	m.blocked.DeletePartialMatch(prometheus.Labels{"server": server})
 	if reason != "" {
 		m.blocked.WithLabelValues(server, reason).Set(1)
 	}
 }
 
+// rest leaves of a server's gauges only that it is drained.
+func (m *Metrics) rest(server string) {
+	m.forget(server)
+	m.drained.WithLabelValues(server).Set(1)
+}
+
 // forget drops the gauges of a server that is not there any more.
 func (m *Metrics) forget(server string) {
-	for _, g := range []*prometheus.GaugeVec{m.tasks, m.lag, m.blocked, m.zones} {
+	for _, g := range []*prometheus.GaugeVec{m.tasks, m.lag, m.blocked, m.drained, m.zones} {
 		g.DeletePartialMatch(prometheus.Labels{"server": server})
 	}
 }

@@ -110,7 +110,7 @@ func (n *Notifier) SetServers(servers []fleet.Server) {
 	defer n.mu.Unlock()
 	told := make(map[int64]bool)
 	for _, s := range servers {
-		if s.State == fleet.Draining || s.State == fleet.Drained {
+		if s.State.Out() {
 			continue
 		}
 		told[s.ID] = true

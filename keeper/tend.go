@@ -20,7 +20,7 @@ import (
 // comparison. What happens to one server never delays another.
 func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 	if why := blockedBy(s); why != "" {
-		l.setBlocked(m, block{code: why, reason: "taken out of service"})
+		l.rest(m, why, s)
 		l.publish(ctx, m)
 		<-ctx.Done()
 		return
@@ -77,6 +77,22 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// rest notes that the server is out of service. That is somebody's will and no
+// trouble: it has no tasks and no lag that anybody should be told of.
+func (l *leader) rest(m *member, why string, s fleet.Server) {
+	reason := "taken out of service"
+	if s.Drain != nil {
+		reason = s.Drain.Reason
+	}
+	l.mu.Lock()
+	m.blocked = block{code: why, reason: reason}
+	m.health.block(m.blocked, l.Now())
+	l.tell()
+	l.mu.Unlock()
+	l.Metrics.rest(s.Name)
+	l.Log.Info("server is out of service", "server", s.Name, "state", why, "reason", reason)
 }
 
 func (l *leader) blocked(m *member) block {

@@ -121,6 +121,14 @@ func Summary(s report.Server) string {
 	if len(ends) > 0 {
 		text += "; steps: " + strings.Join(ends, ", ")
 	}
+	if s.Drained != nil {
+		out := fmt.Sprintf("out of service since %s by %s: %s", s.Drained.Since.UTC().Format("2006-01-02 15:04:05Z"), cmp.Or(s.Drained.By.Person(), "somebody"), s.Drained.Reason)
+		if len(s.Items) == 0 && len(parts) == 0 {
+			text = out
+		} else {
+			text += "; " + out
+		}
+	}
 	switch {
 	case s.Busy:
 		text = "busy: another dnsctl holds it"

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"time"
 
 	"dnsctl/zone"
@@ -13,6 +14,15 @@ type Actor struct {
 	SudoUser string `json:"sudo_user,omitempty"`
 	Host     string `json:"host,omitempty"`
 	Process  string `json:"process,omitempty"` // "cli", "mdns"
+}
+
+// Person names who it was: the person behind sudo, where there is one.
+func (a Actor) Person() string {
+	who := cmp.Or(a.SudoUser, a.User, a.Process)
+	if a.Host != "" {
+		who += "@" + a.Host
+	}
+	return who
 }
 
 // Event is one entry of the append-only log of changes to the database or to a

@@ -96,8 +96,16 @@ type Server struct {
 	Busy     bool          `json:"busy,omitempty"`     // another dnsctl holds it
 	Withheld string        `json:"withheld,omitempty"` // guard 1: why every write to it but those Allowed is withheld
 	Allowed  []Action      `json:"allowed,omitempty"`
+	Drained  *Drain        `json:"drained,omitempty"` // it is out of service; without items, it was not looked at
 	Counts   map[Class]int `json:"counts"`
 	Items    []Item        `json:"items"`
+}
+
+// Drain is why a server is out of service.
+type Drain struct {
+	Reason string    `json:"reason"`
+	By     Actor     `json:"by"`
+	Since  time.Time `json:"since"`
 }
 
 // Report is what bootstrap, sync, audit and drain return.

@@ -15,8 +15,11 @@ const (
 // Verdict is the exit code that the report stands for.
 func (r *Report) Verdict(m Mode) Exit {
 	exit := ExitOK
-	lost, busy := 0, 0
+	lost, busy, resting := 0, 0, 0
 	for _, s := range r.Servers {
+		if s.Drained != nil && s.Complete && len(s.Items) == 0 {
+			resting++
+		}
 		if s.Error != "" || !s.Complete {
 			lost++
 			if s.Busy {
@@ -39,7 +42,7 @@ func (r *Report) Verdict(m Mode) Exit {
 		return exit
 	case len(r.Servers) == 1 && busy == 1:
 		return ExitBusy
-	case lost == len(r.Servers) && busy < lost:
+	case lost == len(r.Servers)-resting && busy < lost:
 		return exit.Worse(ExitFailed)
 	default:
 		return exit.Worse(ExitPartial)

@@ -16,7 +16,7 @@ import (
 	"dnsctl/zone"
 )
 
-const selectPools = `SELECT id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, created_at FROM pools`
+const selectPools = `SELECT id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, created_at FROM pools`
 
 // plainName is what pools and servers may be called.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
@@ -32,7 +32,7 @@ func scanPool(rows *sqlx.Rows) (fleet.Pool, error) {
 	var p fleet.Pool
 	var primaries, ns, allow, protect string
 	var tsig, every, created int64
-	err := rows.Scan(&p.ID, &p.Name, &primaries, &ns, &p.Email, &tsig, &allow, &p.Unmanaged, &protect, &every, &created)
+	err := rows.Scan(&p.ID, &p.Name, &primaries, &ns, &p.Email, &tsig, &allow, &p.Unmanaged, &protect, &every, &p.MinActive, &created)
 	if err != nil {
 		return p, err
 	}
@@ -58,7 +58,7 @@ func list[T any](l []T) (string, error) {
 }
 
 // poolRow is the settings of a pool as its columns have them, name to
-// compare_every.
+// min_active.
 func poolRow(p fleet.Pool) ([]any, error) {
 	primaries, err := list[netip.AddrPort](p.Primaries)
 	if err != nil {
@@ -76,7 +76,7 @@ func poolRow(p fleet.Pool) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []any{p.Name, primaries, ns, p.Email, flag(p.RequireTSIG), allow, string(p.Unmanaged), protect, p.CompareEvery.Milliseconds()}, nil
+	return []any{p.Name, primaries, ns, p.Email, flag(p.RequireTSIG), allow, string(p.Unmanaged), protect, p.CompareEvery.Milliseconds(), int64(p.MinActive)}, nil
 }
 
 func (t *tx) pools(ctx context.Context, where string, args ...any) ([]fleet.Pool, error) {
@@ -136,8 +136,8 @@ func (s *Store) CreatePool(ctx context.Context, p fleet.Pool, key *fleet.Key, by
 			return err
 		}
 		p.ID = ids[0]
-		n, err := t.exec(ctx, `INSERT INTO pools (id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, created_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(append([]any{p.ID}, row...), millis(p.Created))...)
+		n, err := t.exec(ctx, `INSERT INTO pools (id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, created_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(append([]any{p.ID}, row...), millis(p.Created))...)
 		if err == nil && n == 0 {
 			err = fleet.ErrExists
 		}
@@ -191,7 +191,7 @@ func (s *Store) UpdatePool(ctx context.Context, name string, by fleet.By, change
 		if slices.Equal(old, row) {
 			return nil
 		}
-		_, err = t.exec(ctx, `UPDATE pools SET name = ?, primaries = ?, ns = ?, email = ?, require_tsig = ?, allow_transfer = ?, unmanaged = ?, protect = ?, compare_every = ?
+		_, err = t.exec(ctx, `UPDATE pools SET name = ?, primaries = ?, ns = ?, email = ?, require_tsig = ?, allow_transfer = ?, unmanaged = ?, protect = ?, compare_every = ?, min_active = ?
 			WHERE id = ?`, append(row, id)...)
 		if err != nil {
 			return err
@@ -204,7 +204,7 @@ func (s *Store) UpdatePool(ctx context.Context, name string, by fleet.By, change
 	return nil
 }
 
-var poolSettings = []string{"name", "primaries", "ns", "email", "require_tsig", "allow_transfer", "unmanaged", "protect", "compare_every"}
+var poolSettings = []string{"name", "primaries", "ns", "email", "require_tsig", "allow_transfer", "unmanaged", "protect", "compare_every", "min_active"}
 
 // differences is the old values of the columns that change.
 func differences(columns []string, old, new []any) string {

@@ -106,10 +106,10 @@ func (s *Store) SetHealth(ctx context.Context, h fleet.Health, l fleet.Lease) er
 		if err != nil {
 			return none(err, nil)
 		}
-		_, err = t.exec(ctx, `INSERT INTO health (server_id, blocked, reason, since, marker_pos, looked_at, proven_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (server_id) DO UPDATE SET blocked = excluded.blocked, reason = excluded.reason, since = excluded.since,
+		_, err = t.exec(ctx, `INSERT INTO health (server_id, blocked, reason, told, since, marker_pos, looked_at, proven_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (server_id) DO UPDATE SET blocked = excluded.blocked, reason = excluded.reason, told = excluded.told, since = excluded.since,
 				marker_pos = excluded.marker_pos, looked_at = COALESCE(excluded.looked_at, health.looked_at), proven_at = COALESCE(excluded.proven_at, health.proven_at)`,
-			h.Server, h.Blocked, h.Reason, millis(h.Since), h.Marker, millisPtr(h.Looked), millisPtr(h.Proven))
+			h.Server, h.Blocked, h.Reason, flag(h.Told), millis(h.Since), h.Marker, millisPtr(h.Looked), millisPtr(h.Proven))
 		return err
 	})
 	if err != nil {
@@ -127,11 +127,11 @@ func (s *Store) Health(ctx context.Context) (map[int64]fleet.Health, error) {
 			var h fleet.Health
 			var since int64
 			var looked, proven sql.NullInt64
-			err := rows.Scan(&h.Server, &h.Blocked, &h.Reason, &since, &h.Marker, &looked, &proven)
+			err := rows.Scan(&h.Server, &h.Blocked, &h.Reason, &h.Told, &since, &h.Marker, &looked, &proven)
 			h.Since, h.Looked, h.Proven = fromMillis(since), timePtr(looked), timePtr(proven)
 			out[h.Server] = h
 			return err
-		}, `SELECT server_id, blocked, reason, since, marker_pos, looked_at, proven_at FROM health`)
+		}, `SELECT server_id, blocked, reason, told, since, marker_pos, looked_at, proven_at FROM health`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read health: %w", err)

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -11,21 +12,24 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"dnsctl/fleet"
+	"dnsctl/report"
 	"dnsctl/zone"
 )
 
-var serverSettings = []string{"type", "address", "probe", "notify", "control", "stats", "view", "state", "accepted", "new", "credential", "settings"}
+var serverSettings = []string{"type", "address", "probe", "notify", "control", "stats", "view", "state", "accepted", "new", "credential", "settings",
+	"drain_reason", "drain_by", "drained_at"}
 
 const selectServers = `SELECT s.id, s.name, s.type, s.address, s.probe, s.notify, s.control, s.stats, s.view, s.state, s.accepted, s.new,
-	s.credential, s.settings, s.created_at, m.name FROM servers s JOIN markers m ON m.server_id = s.id`
+	s.credential, s.settings, s.drain_reason, s.drain_by, s.drained_at, s.created_at, m.name FROM servers s JOIN markers m ON m.server_id = s.id`
 
 func scanServer(rows *sqlx.Rows) (fleet.Server, error) {
 	var v fleet.Server
-	var address, probe, notify, settings string
+	var address, probe, notify, settings, reason, drainedBy string
+	var drained sql.NullInt64
 	var accepted, added, created int64
 	var credential, marker []byte
 	err := rows.Scan(&v.ID, &v.Name, &v.Type, &address, &probe, &notify, &v.Control, &v.Stats, &v.View, &v.State, &accepted, &added,
-		&credential, &settings, &created, &marker)
+		&credential, &settings, &reason, &drainedBy, &drained, &created, &marker)
 	if err != nil {
 		return v, err
 	}
@@ -39,6 +43,12 @@ func scanServer(rows *sqlx.Rows) (fleet.Server, error) {
 	}
 	if err := json.Unmarshal([]byte(settings), &v.Settings); err != nil {
 		return v, fmt.Errorf("%w: server %s: %w", fleet.ErrCorrupt, v.Name, err)
+	}
+	if drained.Valid {
+		v.Drain = &report.Drain{Reason: reason, Since: fromMillis(drained.Int64)}
+		if err := json.Unmarshal([]byte(drainedBy), &v.Drain.By); err != nil {
+			return v, fmt.Errorf("%w: server %s: %w", fleet.ErrCorrupt, v.Name, err)
+		}
 	}
 	if v.Marker, err = zone.Key(marker).Name(); err != nil {
 		return v, fmt.Errorf("%w: marker of server %s: %w", fleet.ErrCorrupt, v.Name, err)
@@ -66,8 +76,18 @@ func serverRow(v fleet.Server) ([]any, error) {
 	if len(v.Credential) > 0 {
 		credential = []byte(v.Credential)
 	}
+	var reason, drainedBy string
+	var drained any
+	if v.Drain != nil {
+		by, err := json.Marshal(v.Drain.By)
+		if err != nil {
+			return nil, err
+		}
+		reason, drainedBy, drained = v.Drain.Reason, string(by), millis(v.Drain.Since)
+	}
 	return []any{v.Type, addr(v.Address), addr(v.Probe), addr(v.Notify), v.Control, v.Stats, v.View, string(cmp.Or(v.State, fleet.Joining)),
-		flag(v.Accepted), flag(v.New), credential, string(settings)}, nil
+		flag(v.Accepted), flag(v.New), credential, string(settings),
+		reason, drainedBy, drained}, nil
 }
 
 func (t *tx) servers(ctx context.Context, where string, args ...any) ([]fleet.Server, error) {
@@ -147,8 +167,8 @@ func (s *Store) AddServer(ctx context.Context, v fleet.Server, by fleet.By) (fle
 			return err
 		}
 		v.ID = ids[0]
-		n, err := t.exec(ctx, `INSERT INTO servers (id, name, created_at, type, address, probe, notify, control, stats, view, state, accepted, new, credential, settings)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append([]any{v.ID, v.Name, millis(s.now())}, row...)...)
+		n, err := t.exec(ctx, `INSERT INTO servers (id, name, created_at, type, address, probe, notify, control, stats, view, state, accepted, new, credential, settings,
+			drain_reason, drain_by, drained_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append([]any{v.ID, v.Name, millis(s.now())}, row...)...)
 		if err == nil && n == 0 {
 			err = fleet.ErrExists
 		}
@@ -212,36 +232,41 @@ func (s *Store) UpdateServer(ctx context.Context, name string, by fleet.By, chan
 		if err != nil {
 			return err
 		}
-		old, err := serverRow(v)
-		if err != nil {
-			return err
-		}
-		id := v.ID
-		was := slices.Clone(v.Pools)
+		old := v
+		old.Pools = slices.Clone(v.Pools)
 		if err := change(&v); err != nil {
 			return err
 		}
-		row, err := serverRow(v)
-		if err != nil {
-			return err
-		}
-		_, err = t.exec(ctx, `UPDATE servers SET type = ?, address = ?, probe = ?, notify = ?, control = ?, stats = ?, view = ?, state = ?, accepted = ?, new = ?,
-			credential = ?, settings = ? WHERE id = ?`, append(row, id)...)
-		if err != nil {
-			return err
-		}
-		if err := s.setServerPools(ctx, t, id, v.Pools); err != nil {
-			return err
-		}
-		const credential = 10
-		old[credential], row[credential] = nil, nil // never in events
-		old, row = append(old, poolIDs(was)), append(row, poolIDs(v.Pools))
-		return s.configured(ctx, t, configEvent(by, "set", name, differences(append(slices.Clone(serverSettings), "pools"), old, row), "server "+name))
+		return s.putServer(ctx, t, old, v, by)
 	})
 	if err != nil {
 		return fmt.Errorf("change server %s: %w", name, err)
 	}
 	return nil
+}
+
+// putServer writes a server that was old until now; name, ID and marker stay.
+func (s *Store) putServer(ctx context.Context, t *tx, old, v fleet.Server, by fleet.By) error {
+	was, err := serverRow(old)
+	if err != nil {
+		return err
+	}
+	row, err := serverRow(v)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `UPDATE servers SET type = ?, address = ?, probe = ?, notify = ?, control = ?, stats = ?, view = ?, state = ?, accepted = ?, new = ?,
+		credential = ?, settings = ?, drain_reason = ?, drain_by = ?, drained_at = ? WHERE id = ?`, append(row, old.ID)...)
+	if err != nil {
+		return err
+	}
+	if err := s.setServerPools(ctx, t, old.ID, v.Pools); err != nil {
+		return err
+	}
+	const credential = 10
+	was[credential], row[credential] = nil, nil // never in events
+	was, row = append(was, poolIDs(old.Pools)), append(row, poolIDs(v.Pools))
+	return s.configured(ctx, t, configEvent(by, "set", old.Name, differences(append(slices.Clone(serverSettings), "pools"), was, row), "server "+old.Name))
 }
 
 func poolIDs(pools []fleet.Pool) string {

@@ -100,6 +100,30 @@ func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdWaitGet fetches a URL again and again until its body matches a pattern:
+//
+//	wait-get '"ready":true' http://$HTTP/servers/ns1/ready
+func cmdWaitGet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: wait-get PATTERN URL")
+	}
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	client := http.Client{Timeout: waitDeadline}
+	testbed.EventuallyNil(scriptT{ts}, waitDeadline, func() error {
+		res, err := client.Get(args[1])
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err == nil && !want.Match(body) {
+			err = fmt.Errorf("%s says %q", args[1], body)
+		}
+		return err
+	})
+}
+
 // cmdLines counts the lines of a file, or of the last command's stdout:
 //
 //	lines 12 stdout

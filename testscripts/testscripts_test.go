@@ -27,7 +27,7 @@ type runner struct{ m *testing.M }
 func (r runner) Run() int { return testbed.Main(r.m) }
 
 // onBoth are the folders whose scripts run on PostgreSQL as well.
-var onBoth = []string{"pool", "zone", "record", "tsig", "mdns", "bootstrap", "sync", "quarantine", "dbpg"}
+var onBoth = []string{"pool", "zone", "record", "tsig", "mdns", "bootstrap", "sync", "drain", "quarantine", "dbpg"}
 
 func TestScripts(t *testing.T) {
 	folders, err := filepath.Glob("*/*.txtar")
@@ -98,6 +98,7 @@ func params(t *testing.T, dir, kind string) testscript.Params {
 			"named":    cmdNamed,
 			"wait-for": cmdWaitFor,
 			"get":      cmdGet,
+			"wait-get": cmdWaitGet,
 			"lines":    cmdLines,
 			"mode":     cmdMode,
 		},

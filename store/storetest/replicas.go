@@ -57,12 +57,12 @@ var replicaTests = map[string]func(*testing.T, *env){
 			t.Fatal(err)
 		}
 		// Times that are not known leave what was.
-		if err := e.SetHealth(t.Context(), fleet.Health{Server: v.ID, Blocked: "unreachable", Reason: "refused", Since: at, Marker: 4}, l); err != nil {
+		if err := e.SetHealth(t.Context(), fleet.Health{Server: v.ID, Blocked: "unreachable", Reason: "refused", Told: true, Since: at, Marker: 4}, l); err != nil {
 			t.Fatal(err)
 		}
 		all, err := e.Health(t.Context())
 		got := all[v.ID]
-		if err != nil || got.Blocked != "unreachable" || got.Reason != "refused" || !got.Since.Equal(at) || got.Marker != 4 || !got.Looked.Equal(at) || !got.Proven.Equal(at) {
+		if err != nil || got.Blocked != "unreachable" || got.Reason != "refused" || !got.Told || !got.Since.Equal(at) || got.Marker != 4 || !got.Looked.Equal(at) || !got.Proven.Equal(at) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		if err := e.SetHealth(t.Context(), fleet.Health{Server: 99}, l); err != nil {

@@ -32,6 +32,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 		{"wanted", wantedTests},
 		{"keeper", keeperTests},
 		{"replicas", replicaTests},
+		{"drain", drainTests},
 		{"guards", guardTests},
 		{"epochs", epochTests},
 		{"retention", retentionTests},
@@ -127,7 +128,7 @@ func by(command string) fleet.By { return fleet.By{Actor: actor, Command: comman
 // pool makes a pool.
 func (e *env) pool(n string) fleet.Pool {
 	e.t.Helper()
-	p, err := e.CreatePool(e.t.Context(), fleet.Pool{Name: n, Unmanaged: fleet.Warn, RequireTSIG: true, CompareEvery: time.Hour}, nil, by("pool create"))
+	p, err := e.CreatePool(e.t.Context(), fleet.Pool{Name: n, Unmanaged: fleet.Warn, RequireTSIG: true, CompareEvery: time.Hour, MinActive: 1}, nil, by("pool create"))
 	if err != nil {
 		e.t.Fatal(err)
 	}

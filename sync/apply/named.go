@@ -83,13 +83,15 @@ func (y *Syncer) Apply(ctx context.Context, command string, doc plan.Document, s
 }
 
 // pick is the server that a part of a plan file is about, or why there is none.
-func pick(servers []fleet.Server, n *plan.Named, _ SyncOptions) (s fleet.Server, why string) {
+func pick(servers []fleet.Server, n *plan.Named, o SyncOptions) (s fleet.Server, why string) {
 	i := slices.IndexFunc(servers, func(s fleet.Server) bool { return s.Name == n.Name })
 	switch {
 	case i < 0:
 		return s, "the server is not in the database any more"
 	case !servers[i].Marker.Equal(n.Marker.Zone):
 		return s, "the server was removed and added again since"
+	case servers[i].State.Out() && !o.Out:
+		return s, "the server is out of service: dnsctl undrain " + n.Name
 	}
 	return servers[i], ""
 }

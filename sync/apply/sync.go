@@ -27,6 +27,7 @@ type SyncOptions struct {
 	Options
 	Plan   plan.Options
 	DryRun bool // plan only, and take no lock
+	Out    bool // servers that are out of service as well, which are left alone otherwise
 
 	made  func(plan.Named)       // gets each server's part of a plan file; for several servers at once
 	named map[string]*plan.Named // by server: only what a plan file names
@@ -49,6 +50,9 @@ func (y *Syncer) Sync(ctx context.Context, command string, servers []fleet.Serve
 	}
 	rep := report.Report{Schema: report.Schema, Command: command, Store: id.Store, Epoch: id.Epoch, Started: y.Applier.Now().UTC()}
 	rep.Servers = Each(distinct(servers), func(s fleet.Server) report.Server {
+		if out, rests := Resting(s); rests && !o.Out {
+			return out
+		}
 		var out report.Server
 		work := func(ctx context.Context) error {
 			var err error
@@ -61,6 +65,7 @@ func (y *Syncer) Sync(ctx context.Context, command string, servers []fleet.Serve
 		} else {
 			err = WithLock(ctx, y.Locks, s.Name, y.Holder, work)
 		}
+		out.Drained = s.Drain
 		if err != nil {
 			return Failed(out, s, err)
 		}
@@ -96,6 +101,20 @@ func (y *Syncer) one(ctx context.Context, s fleet.Server, o SyncOptions) (report
 		return Report(p), nil
 	}
 	return y.Applier.Run(ctx, ses, p, o.Options), nil
+}
+
+// Resting is the report of a server that is out of service and that is not looked
+// at.
+func Resting(s fleet.Server) (report.Server, bool) {
+	if !s.State.Out() {
+		return report.Server{}, false
+	}
+	out := report.Server{Name: s.Name, Complete: true, Drained: &report.Drain{Since: s.Created}, Items: []report.Item{}}
+	if s.Drain != nil {
+		out.Drained = s.Drain
+	}
+	out.Count()
+	return out, true
 }
 
 func distinct(servers []fleet.Server) []fleet.Server {

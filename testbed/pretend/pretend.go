@@ -81,7 +81,7 @@ func (w *World) Pool(name string, unmanaged fleet.Policy, protect ...string) fle
 	w.must(err)
 	key := fleet.Key{Name: Name(name), Algorithm: wire.HMACSHA256.Name(), Secret: sealed}
 	p, err := w.Store.CreatePool(w.Context(), fleet.Pool{Name: name, Primaries: []netip.AddrPort{Primary}, NS: []zone.Name{Name("ns1.example.net")},
-		RequireTSIG: true, Unmanaged: unmanaged, Protect: protect}, &key, fleet.By{})
+		RequireTSIG: true, Unmanaged: unmanaged, Protect: protect, MinActive: 1}, &key, fleet.By{})
 	w.must(err)
 	return p
 }
