@@ -20,7 +20,7 @@ Which database is meant is said by --store or the setting store.`,
 // anyStore opens a store that may not be initialised or up to date, and makes
 // the file of an SQLite one where create says so.
 func (a *App) anyStore(ctx context.Context, create bool) (*store.Store, error) {
-	s, err := store.Open(ctx, a.Config.Store, store.Options{Create: create, AnySchema: true, Recipient: a.recipient, Logger: a.Log})
+	s, err := store.Open(ctx, a.Config.Store, store.Options{Create: create, AnySchema: true, Readable: !create, Recipient: a.recipient, Logger: a.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,9 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	if err != nil {
 		return err
 	}
+	if err := w.store.Writable(); err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	web, err := a.listenHTTP(ctx)

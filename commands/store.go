@@ -23,6 +23,7 @@ func (a *App) openStore(ctx context.Context) (*store.Store, error) {
 	s, err := store.Open(ctx, a.Config.Store, store.Options{
 		Create:    a.defaultStore(),
 		Recipient: a.recipient,
+		Readable:  true,
 		Logger:    a.Log,
 	})
 	if err != nil {

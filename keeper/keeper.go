@@ -36,6 +36,8 @@ type Store interface {
 	SetCursor(ctx context.Context, name string, pos int64, held fleet.Lease) error
 	PutTasks(ctx context.Context, tasks []report.Task) error
 	DueTasks(ctx context.Context, server, holder string, limit int, ttl time.Duration) ([]report.Task, error)
+	// FreeTasks gives back what earlier leaders have taken.
+	FreeTasks(ctx context.Context, held fleet.Lease) error
 	FailTask(ctx context.Context, t report.Task, reason string, next time.Time) error
 	DeferTask(ctx context.Context, t report.Task, reason string, next time.Time) error
 	DoneTask(ctx context.Context, t report.Task) (bool, error)

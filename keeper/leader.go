@@ -122,6 +122,9 @@ func (l *leader) lost(ctx context.Context, pos int64) {
 // start loads the servers and the cursor. Where there is none, what came before
 // is left to the first comparison.
 func (l *leader) start(ctx context.Context) (int64, error) {
+	if err := l.Store.FreeTasks(ctx, l.lease); err != nil {
+		return 0, err
+	}
 	if err := l.reload(ctx); err != nil {
 		return 0, err
 	}

@@ -79,7 +79,11 @@ func syncPath(path string) error {
 // vacuumInto copies an SQLite database, without what is free in it.
 func (s *Store) vacuumInto(ctx context.Context, path string) error {
 	// The read pool is query_only, which forbids this.
-	db, err := sqlx.Open("sqlite", sqliteDSN(s.place, "ro", "deferred", []string{"busy_timeout(10000)"}))
+	mode := "ro"
+	if d, ok := s.d.(*lite); ok {
+		mode = d.reading
+	}
+	db, err := sqlx.Open("sqlite", sqliteDSN(s.place, mode, "deferred", []string{"busy_timeout(10000)"}))
 	if err != nil {
 		return err
 	}

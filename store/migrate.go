@@ -130,8 +130,8 @@ func (s *Store) Migrate(ctx context.Context) (ran []int64, err error) {
 		}
 		return nil, nil
 	}
-	if s.readOnly {
-		return nil, report.Hint(fmt.Errorf("store %s is open for reading only", s.place), "")
+	if err := s.Writable(); err != nil {
+		return nil, err
 	}
 	files, err := fs.Sub(migrations, "migrations/"+s.d.name())
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -33,6 +34,7 @@ type lite struct {
 	path      string
 	file      os.FileInfo // as it was opened
 	turnstile *turnstile  // nil when read only
+	reading   string      // mode of connections that only read
 }
 
 var _ dialect = (*lite)(nil)
@@ -40,7 +42,7 @@ var _ dialect = (*lite)(nil)
 // openSQLite opens the database file; with o.Create it makes an empty one where
 // there is none.
 func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
-	d := &lite{path: path}
+	d := &lite{path: path, reading: "ro"}
 	s.d = d
 	_, err := os.Stat(path)
 	switch {
@@ -55,12 +57,21 @@ func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
 	}
 	common := []string{"busy_timeout(10000)", "foreign_keys(1)"}
 	mode := "rw"
-	if o.ReadOnly {
+	if !o.ReadOnly {
+		err := s.openWriter(ctx, d, path, common)
+		switch {
+		case err == nil:
+		case o.Readable && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)):
+			s.readOnly, s.locked = true, err
+		default:
+			return err
+		}
+	}
+	if s.readOnly {
 		if mode = "ro"; !exists(path + "-wal") {
 			mode += "&immutable=1" // the file is whole, and SQLite makes no other beside it (sqlite.org/uri.html)
 		}
-	} else if err := s.openWriter(ctx, d, path, common); err != nil {
-		return err
+		d.reading = mode
 	}
 	s.read, err = sqlx.Open("sqlite", sqliteDSN(path, mode, "deferred", append(common, "query_only(1)", "cache_size(-16384)")))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"dnsctl/fleet"
+	"dnsctl/report"
 )
 
 // Options say how a store is opened.
@@ -27,6 +28,10 @@ type Options struct {
 	// ReadOnly opens for a short look: every write fails, no file is made, and what
 	// others commit meanwhile may not be seen.
 	ReadOnly bool
+	// Readable opens a store for reading where it cannot be opened for writing: its
+	// file system is mounted read-only, or its folder is another user's. The first
+	// write says why it fails.
+	Readable bool
 	// AnySchema opens a store that is not initialised or needs a migration, for
 	// Init, Migrate and Status.
 	AnySchema bool
@@ -41,6 +46,7 @@ type Store struct {
 	read     *sqlx.DB
 	place    string // for messages; carries no password
 	readOnly bool
+	locked   error // why a store that is Readable cannot be written
 	clock    func() time.Time
 	injected bool // clock is the caller's
 	log      *slog.Logger
@@ -105,6 +111,17 @@ func (s *Store) Close() error {
 		errs = append(errs, s.d.close())
 	}
 	return errors.Join(errs...)
+}
+
+// Writable is nil unless the store is open for reading only; then it says why.
+func (s *Store) Writable() error {
+	switch {
+	case s.locked != nil:
+		return s.locked
+	case s.readOnly:
+		return report.Hint(fmt.Errorf("store %s is open for reading only", s.place), "")
+	}
+	return nil
 }
 
 // Place names the store in messages; it carries no password.

@@ -135,6 +135,23 @@ func (s *Store) DueTasks(ctx context.Context, server, holder string, limit int, 
 	return out, nil
 }
 
+// FreeTasks gives back what others than the holder of a lease have taken: whoever
+// took it does not lead any more. It fails with fleet.ErrLeaseLost unless l is
+// still held.
+func (s *Store) FreeTasks(ctx context.Context, l fleet.Lease) error {
+	err := s.change(ctx, func(t *tx) error {
+		if err := s.fenced(ctx, t, l); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `UPDATE tasks SET leased_by = '', lease_until = 0 WHERE leased_by <> ? AND leased_by <> ''`, l.Holder)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("free tasks: %w", err)
+	}
+	return nil
+}
+
 // NextDue is when the next task is due that nobody has taken; nil when there is
 // none.
 func (s *Store) NextDue(ctx context.Context) (*time.Time, error) {

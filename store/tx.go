@@ -100,10 +100,10 @@ const attempts = 5
 // change runs f in a write transaction, which is committed when f returns nil.
 // f may be run again, so it must not leave traces elsewhere.
 func (s *Store) change(ctx context.Context, f func(*tx) error) error {
-	if s.readOnly {
-		return report.Hint(fmt.Errorf("store %s is open for reading only", s.place), "")
+	err := s.Writable()
+	if err != nil {
+		return err
 	}
-	var err error
 	for range attempts {
 		if err = s.changeOnce(ctx, f); !errors.Is(err, errRetry) {
 			break

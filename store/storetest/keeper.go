@@ -124,6 +124,34 @@ var keeperTests = map[string]func(*testing.T, *env){
 			t.Fatalf("lag %d since %v, %v", n, since, err)
 		}
 	},
+	"what an earlier leader has taken is free for the next": func(t *testing.T, e *env) {
+		e.server("ns1")
+		e.put(task("ns1", "a.example.", 1), task("ns1", "b.example.", 1))
+		if _, err := e.DueTasks(t.Context(), "ns1", "old", 1, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		old, _, err := e.Lease(t.Context(), "leader", "old", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.clock.advance(2 * time.Minute)
+		l, _, err := e.Lease(t.Context(), "leader", "me", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if names, _ := e.due("ns1", "me"); len(names) != 1 {
+			t.Fatalf("due before: %v", names)
+		}
+		if err := e.FreeTasks(t.Context(), old); !errors.Is(err, fleet.ErrLeaseLost) {
+			t.Errorf("by an earlier leader: %v", err)
+		}
+		if err := e.FreeTasks(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+		if names, _ := e.due("ns1", "me"); !slices.Equal(names, []string{"ns1 a.example."}) {
+			t.Errorf("due: %v", names)
+		}
+	},
 	"a task keeps its attempts until something else is wanted": func(t *testing.T, e *env) {
 		e.server("ns1")
 		k := task("ns1", "a.example.", 1)

@@ -134,6 +134,24 @@ func TestStoresThatCannotBeWrittenSayWhereAndWhy(t *testing.T) {
 		r.mounted(script, "record", "set", "z.example", "a", "A", "192.0.2.1", "--store", "sqlite:mnt/dnsctl.db").
 			check(t, 1, []string{`^dnsctl: error: .*mnt/dnsctl\.db.*[Rr]ead-only`, `^dnsctl: hint: .*writable`})
 	})
+	t.Run("read where it is mounted read-only", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, "", "127.0.0.1:5300")
+		r.ok("zone", "create", "z.example")
+		r.ok("zone", "create", "gone.example")
+		r.ok("zone", "delete", "gone.example")
+		script := `mount -t tmpfs -o size=4m tmpfs mnt && cp dnsctl.db mnt/ && mount -o remount,ro mnt || exit 9
+test "$(dnsctl zone list -o name)" = z.example. || exit 7
+dnsctl zone export z.example | grep -q SOA || exit 7
+dnsctl zone show z.example >&2 && dnsctl record list z.example >&2 && dnsctl zone history gone.example >&2 || exit 7
+dnsctl db status >&2 && dnsctl pool list >&2 && dnsctl tsig show main --for dig >&2 && dnsctl task list >&2 || exit 7
+dnsctl mdns status >&2; test $? = 7 || exit 8
+dnsctl db backup copy.db >&2 || exit 7
+exec "$@"`
+		r.env = append(r.env, "DNSCTL_STORE=sqlite:mnt/dnsctl.db")
+		r.mounted(script, "mdns", "serve", "--listen", "127.0.0.1:1").
+			check(t, 1, []string{`^dnsctl: error: .*mnt/dnsctl\.db.*[Rr]ead-only`, `^dnsctl: hint: .*writable`})
+	})
 	t.Run("full", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "", "127.0.0.1:5300")
