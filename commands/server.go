@@ -16,7 +16,7 @@ func newServerCmd(a *App) *cobra.Command {
 	return group("server", "Manage nameservers",
 		`A server is a nameserver process, and a view of it where it has views. It is in one
 pool or several, and should have the zones of all of them.`,
-		newServerAddCmd(a), newServerListCmd(a), newServerShowCmd(a), newServerAcceptCmd(a))
+		newServerAddCmd(a), newServerListCmd(a), newServerShowCmd(a), newServerSetCmd(a), newServerAcceptCmd(a), newServerRemoveCmd(a))
 }
 
 // serverColumns show servers, never their credentials.

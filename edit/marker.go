@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"dnsctl/fleet"
 	"dnsctl/zone"
@@ -55,11 +56,42 @@ func (e *Editor) Marker(ctx context.Context, name zone.Name, txt string, pools [
 			d := zone.Diff(old, snap)
 			put, drop := rows(d, snap)
 			c.Edits = []fleet.Edit{{Zone: z, Base: version, Put: put, Drop: drop, Delta: d, RRsets: snap.RRsets(), Records: snap.Records(), Octets: snap.Octets()}}
+			if c.Members, err = e.markerPools(ctx, z, pools); err != nil {
+				return err
+			}
 		}
 		_, err = e.Store.Commit(ctx, c)
 		return err
 	})
 	return serial, err
+}
+
+// markerPools moves a marker zone to the pools that its server is in by now.
+func (e *Editor) markerPools(ctx context.Context, z fleet.Zone, want []int64) ([]fleet.MemberChange, error) {
+	have, err := e.poolIDs(ctx, z.Pools)
+	if err != nil {
+		return nil, err
+	}
+	m := fleet.MemberChange{Zone: z}
+	for _, id := range want {
+		if !slices.Contains(have, id) {
+			m.AddPools = append(m.AddPools, id)
+		}
+	}
+	for _, id := range have {
+		if !slices.Contains(want, id) {
+			m.RemovePools = append(m.RemovePools, id)
+		}
+	}
+	if len(m.AddPools)+len(m.RemovePools) == 0 {
+		return nil, nil
+	}
+	return []fleet.MemberChange{m}, nil
+}
+
+// DropMarker takes the marker zone of a server that is removed out of the store.
+func (e *Editor) DropMarker(ctx context.Context, name zone.Name, m Meta) error {
+	return e.drop(ctx, name, fleet.Marker, m)
 }
 
 func markerContent(name zone.Name, txt string, serial zone.Serial) (*zone.Snapshot, error) {
@@ -81,8 +113,13 @@ func (e *Editor) Restored(ctx context.Context, content *zone.Snapshot, pools []i
 
 // DropRestored takes a restored zone out of the store again, for good.
 func (e *Editor) DropRestored(ctx context.Context, name zone.Name, m Meta) error {
+	return e.drop(ctx, name, fleet.Restored, m)
+}
+
+// drop deletes and purges the live zone of this name, if it is of the kind.
+func (e *Editor) drop(ctx context.Context, name zone.Name, kind fleet.Kind, m Meta) error {
 	z, err := e.Store.Zone(ctx, name)
-	if errors.Is(err, fleet.ErrNoZone) || err == nil && (z.Deleted != nil || z.Kind != fleet.Restored) {
+	if errors.Is(err, fleet.ErrNoZone) || err == nil && (z.Deleted != nil || z.Kind != kind) {
 		return nil
 	}
 	if err != nil {

@@ -314,8 +314,11 @@ func (l *leader) moveMarker(ctx context.Context, s fleet.Server) error {
 		if _, err := ses.SoundMark(ctx); err != nil {
 			return err
 		}
-		_, err = l.Applier.WriteMarker(ctx, ses, apply.Options{Meta: l.Meta})
-		return err
+		o := apply.Options{Meta: l.Meta}
+		if _, err := l.Applier.WriteMarker(ctx, ses, o); err != nil {
+			return err
+		}
+		return l.Applier.ConfigureMarker(ctx, ses, o)
 	})
 }
 

@@ -27,7 +27,7 @@ type runner struct{ m *testing.M }
 func (r runner) Run() int { return testbed.Main(r.m) }
 
 // onBoth are the folders whose scripts run on PostgreSQL as well.
-var onBoth = []string{"pool", "zone", "record", "tsig", "mdns", "bootstrap", "sync", "drain", "quarantine", "dbpg"}
+var onBoth = []string{"pool", "zone", "record", "tsig", "server", "mdns", "bootstrap", "sync", "drain", "quarantine", "dbpg"}
 
 func TestScripts(t *testing.T) {
 	folders, err := filepath.Glob("*/*.txtar")

@@ -25,13 +25,56 @@ func (a *Applier) Advance(ctx context.Context, s *inventory.Session, past int64,
 	if err != nil || mark.Pos >= past {
 		return err
 	}
-	if mark, err = a.WriteMarker(ctx, s, o); err != nil {
+	return a.MoveMarker(ctx, s, o)
+}
+
+// MoveMarker writes the marker with the feed's present head, in the pools that
+// the server is in, and waits until the server shows it. What it showed before
+// was sound.
+func (a *Applier) MoveMarker(ctx context.Context, s *inventory.Session, o Options) error {
+	mark, err := a.WriteMarker(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	if err := a.ConfigureMarker(ctx, s, o); err != nil {
 		return err
 	}
 	if err := s.Driver.Retransfer(ctx, s.Server.Marker); err != nil {
 		return fmt.Errorf("retransfer the marker: %w", err)
 	}
 	return a.proveMarker(ctx, s, mark, o)
+}
+
+// ConfigureMarker gives the marker that the server has the primaries and keys
+// that it should be transferred with by now. They change when the server moves
+// to another pool, and when a key is rotated.
+func (a *Applier) ConfigureMarker(ctx context.Context, s *inventory.Session, o Options) error {
+	c, err := a.markerConfig(ctx, s)
+	if err != nil {
+		return err
+	}
+	z, err := s.Driver.Zone(ctx, c.Name)
+	if err != nil {
+		return fmt.Errorf("read the marker on the server: %w", err)
+	}
+	if !z.Known || plan.SamePrimaries(z.Primaries, c.Primaries) {
+		return nil
+	}
+	err = a.configure(ctx, s, c, func() { a.event(ctx, o, s, "change", c.Name, nil, z.Detail, "the marker's primaries and keys") })
+	if err != nil {
+		return fmt.Errorf("change the marker on the server: %w", err)
+	}
+	return nil
+}
+
+func (a *Applier) markerConfig(ctx context.Context, s *inventory.Session) (nameserver.ZoneConfig, error) {
+	w, err := a.Store.WantedOne(ctx, s.Server.ID, s.Server.Marker)
+	if err != nil {
+		return nameserver.ZoneConfig{}, fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
+	}
+	c := s.ZoneConfig(w)
+	c.Limited = true
+	return c, nil
 }
 
 // Place writes the marker with the feed's present head, makes sure that the
@@ -45,18 +88,19 @@ func (a *Applier) Place(ctx context.Context, s *inventory.Session, o Options) er
 	_, err = s.Driver.Zone(ctx, s.Server.Marker)
 	switch {
 	case errors.Is(err, nameserver.ErrNoZone):
-		w, err := a.Store.WantedOne(ctx, s.Server.ID, s.Server.Marker)
+		c, err := a.markerConfig(ctx, s)
 		if err != nil {
-			return fmt.Errorf("read the marker of server %s: %w", s.Server.Name, err)
+			return err
 		}
-		c := s.ZoneConfig(w)
-		c.Limited = true
 		if err := s.Driver.Add(ctx, c); err != nil && !errors.Is(err, nameserver.ErrExists) {
 			return fmt.Errorf("add the marker: %w", err)
 		}
 	case err != nil:
 		return fmt.Errorf("read the marker on the server: %w", err)
 	default:
+		if err := a.ConfigureMarker(ctx, s, o); err != nil {
+			return err
+		}
 		if err := s.Driver.Retransfer(ctx, s.Server.Marker); err != nil {
 			return fmt.Errorf("retransfer the marker: %w", err)
 		}

@@ -1,0 +1,171 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"dnsctl/bootstrap"
+	"dnsctl/fleet"
+	"dnsctl/render"
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+type serverSetOptions struct {
+	name                          string
+	address, probe, notify        string
+	control, keyFile, stats, view string
+	addPools, removePools         []string
+	noCheck                       bool
+	maxStale                      int
+	comment                       string
+}
+
+func newServerSetCmd(a *App) *cobra.Command {
+	var o serverSetOptions
+	c := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Change how a nameserver is reached, or its pools",
+		Long: `Changes the settings that are given; '' clears --probe, --notify, --stats and --view.
+
+A new way to reach the nameserver is tried before it is stored: its control channel
+must answer, and its marker must be the one that this database put there, so that no
+other nameserver is taken for it. --no-check stores the change all the same.
+
+A nameserver that joins a pool gets its zones. Zones that it has from a pool it leaves
+and from no other become stale there, and are removed like deleted ones: they are
+listed first, and more than 10 of them need their number typed on a terminal, or
+--max-delete of at least that number. The nameserver must know the TSIG keys of a pool
+before it joins it.`,
+		Example: `  dnsctl server set ns1 --address 192.0.2.54 --control rndc://192.0.2.54:953
+  dnsctl server set ns1 --control-key-file rndc.key --comment 'new rndc key'
+  dnsctl server set ns1 --add-pool us --remove-pool eu`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name = args[0]
+			return runServerSet(cmd.Context(), a, cmd, o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.address, "address", "", "where it serves DNS, as `IP:PORT`")
+	f.StringVar(&o.probe, "probe", "", "where dnsctl asks it, as `IP:PORT`, if not at --address")
+	f.StringVar(&o.notify, "notify", "", "where NOTIFY goes, as `IP:PORT`, if not to --address")
+	f.StringVar(&o.control, "control", "", "its control channel, as `URL`")
+	f.StringVar(&o.keyFile, "control-key-file", "", "the `file` with the control channel's credential")
+	f.StringVar(&o.stats, "stats", "", "its statistics channel, as `URL`")
+	f.StringVar(&o.view, "view", "", "the `view` that is meant, where it has views")
+	f.StringSliceVar(&o.addPools, "add-pool", nil, "put it into this `pool`")
+	f.StringSliceVar(&o.removePools, "remove-pool", nil, "take it out of this `pool`")
+	f.BoolVar(&o.noCheck, "no-check", false, "store the change without reaching the nameserver")
+	f.IntVar(&o.maxStale, "max-delete", 0, "let up to this `number` of zones become stale without asking")
+	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
+	c.MarkFlagsOneRequired("address", "probe", "notify", "control", "control-key-file", "stats", "view", "add-pool", "remove-pool")
+	return c
+}
+
+// change makes of the flags that were given what is to be changed.
+func (o serverSetOptions) change(cmd *cobra.Command) (bootstrap.ServerChange, error) {
+	c := bootstrap.ServerChange{AddPools: o.addPools, RemovePools: o.removePools, Unchecked: o.noCheck}
+	given := func(name string) bool { return cmd.Flags().Changed(name) }
+	for _, f := range []struct {
+		name, text string
+		dest       **netip.AddrPort
+	}{{"address", o.address, &c.Address}, {"probe", o.probe, &c.Probe}, {"notify", o.notify, &c.Notify}} {
+		if !given(f.name) {
+			continue
+		}
+		var at netip.AddrPort
+		if f.text != "" || f.name == "address" {
+			var err error
+			if at, err = parseAddr(f.name, f.text); err != nil {
+				return c, err
+			}
+		}
+		*f.dest = &at
+	}
+	for _, f := range []struct {
+		name string
+		text *string
+		dest **string
+	}{{"control", &o.control, &c.Control}, {"stats", &o.stats, &c.Stats}, {"view", &o.view, &c.View}} {
+		if given(f.name) {
+			*f.dest = f.text
+		}
+	}
+	if given("control-key-file") {
+		var err error
+		if c.ControlKey, err = os.ReadFile(o.keyFile); err != nil {
+			return c, report.Fail(report.ExitUsage, fmt.Errorf("read --control-key-file: %w", err), "")
+		}
+	}
+	return c, nil
+}
+
+func runServerSet(ctx context.Context, a *App, cmd *cobra.Command, o serverSetOptions) error {
+	change, err := o.change(cmd)
+	if err != nil {
+		return err
+	}
+	s, err := a.server(ctx, o.name)
+	if err != nil {
+		return err
+	}
+	if named := append(append([]string{}, o.addPools...), o.removePools...); len(named) > 0 {
+		if _, err := a.oneOrMorePools(ctx, named); err != nil {
+			return err
+		}
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return err
+	}
+	stale, err := w.bootstrap.Leaving(ctx, w.store, s, change)
+	if err != nil {
+		return err
+	}
+	if err := a.mayLeave(s, stale, o.maxStale); err != nil {
+		return err
+	}
+	if err := w.bootstrap.Set(ctx, w.store, s, change, a.meta(o.comment)); err != nil {
+		return err
+	}
+	if s, err = w.store.Server(ctx, s.Name); err != nil {
+		return err
+	}
+	return serverColumns.Result(a.Out, s)
+}
+
+// mayLeave shows the zones that will be stale on a server, on standard error, and
+// asks where they are many.
+func (a *App) mayLeave(s fleet.Server, stale []zone.Name, allowed int) error {
+	if len(stale) == 0 {
+		return nil
+	}
+	list := make([]acceptance, len(stale))
+	for i, z := range stale {
+		list[i] = acceptance{z, report.Stale}
+	}
+	shown := *a.Out
+	shown.Out, shown.Format, shown.Columns = a.Out.Err, render.Table, nil
+	if err := acceptanceColumns.Write(&shown, render.Rows(list)); err != nil {
+		return err
+	}
+	if n := len(stale); n > deleteFreely && n > allowed {
+		hint := fmt.Sprintf("if that is meant: --max-delete %d", n)
+		ok, err := a.Out.Confirm(fmt.Sprintf("%d zones will be stale on server %s, and removed from it.", n, s.Name), n)
+		switch {
+		case errors.Is(err, render.ErrNoAnswer):
+			return report.Fail(report.ExitWithheld, fmt.Errorf("%d zones would be stale on server %s, which is more than %d", n, s.Name, max(allowed, deleteFreely)), hint)
+		case err != nil:
+			return err
+		case !ok:
+			return report.Fail(report.ExitWithheld, errors.New("not confirmed: nothing was changed"), hint)
+		}
+	}
+	return nil
+}
