@@ -46,8 +46,9 @@ $(GOLANGCI):
 	mv .cache/bin/install/golangci-lint $@
 
 # The race detector comes with pointer checks, which cost SQLite, C made Go,
-# half its time and say nothing of our code. -short thins out the questions that
-# the comparison with named asks; test asks them all, without the detector.
+# half its time and say nothing of our code. -short thins out what takes long, as
+# the questions of the comparison with named; test runs all of it, without the
+# detector.
 RACE := -race -gcflags=modernc.org/sqlite/...=-d=checkptr=0 -gcflags=modernc.org/libc/...=-d=checkptr=0
 
 .PHONY: unit
@@ -58,7 +59,7 @@ unit:
 test: install check build ## everything: check, the demo, the end-to-end tests with real servers
 	@mkdir -p .cache
 	scripts/demo > .cache/demo.log 2>&1 || { cat .cache/demo.log; exit 1; }
-	go test -run EqualThoseOfNamed ./mdns
+	go test -timeout 20m $(UNIT)
 	go test $(RACE) -timeout 30m $(END_TO_END)
 
 .PHONY: install

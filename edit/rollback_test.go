@@ -123,7 +123,11 @@ func TestARollbackToAnyVersionGivesExactlyItsContent(t *testing.T) {
 		if len(had) < 40 {
 			t.Fatalf("only %d versions", len(had))
 		}
-		for serial, want := range had {
+		tried := 0
+		for serial, want := range had { // in any order
+			if tried++; testing.Short() && tried > 12 {
+				break
+			}
 			now := content(t, s, "example.org.")
 			_, shown, err := e.Rollback(t.Context(), s, name("example.org."), serial, true, edit.Meta{})
 			if err != nil {
@@ -197,6 +201,9 @@ func TestRollbackRefuses(t *testing.T) {
 
 func TestARollbackOfALargeChangeIsStaged(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a minute under the race detector")
+	}
 	e, s := editor(t)
 	var large strings.Builder
 	for i := range 25_000 {
