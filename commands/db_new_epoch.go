@@ -81,7 +81,11 @@ func (a *App) newEpoch(ctx context.Context, o epoch.Options) (epoch.Result, erro
 // sayEpoch says what is left to do, and gives the exit code.
 func (a *App) sayEpoch(res epoch.Result) report.Exit {
 	for _, z := range res.Left {
-		a.warn(z.Zone.String(), z.Reason)
+		place := ""
+		if z.Zone != "" {
+			place = z.Zone.String()
+		}
+		a.warn(place, z.Reason)
 	}
 	for _, s := range res.Servers {
 		a.Out.Say("next, when its audit is as you expect: dnsctl server accept %s", s)

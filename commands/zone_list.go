@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dnsctl/fleet"
+	"dnsctl/render"
 	"dnsctl/report"
 )
 
@@ -16,7 +17,8 @@ func newZoneListCmd(a *App) *cobra.Command {
 		Use:   "list",
 		Short: "List zones",
 		Long: `Lists zones in canonical order. --match takes a pattern with * and ?, which also
-match dots. --all lists dnsctl's own marker zones as well.`,
+match dots. --all lists dnsctl's own marker zones as well. Zones that are damaged in
+the database are named on standard error, the others listed, and the exit code is 4.`,
 		Example: `  dnsctl zone list
   dnsctl zone list --pool main --match '*.example.org' -o json
   dnsctl zone list --deleted -o name`,
@@ -48,6 +50,11 @@ func runZoneList(ctx context.Context, a *App, f fleet.ZoneFilter, all bool) erro
 	if all {
 		kinds = append(kinds, fleet.Marker, fleet.Catalog, fleet.Restored)
 	}
+	damaged := 0
+	f.Damaged = func(err error) {
+		damaged++
+		a.showProblem("error:", render.Bad, err.Error(), damagedHint, report.ExitPartial)
+	}
 	rows := func(yield func(fleet.Zone, error) bool) {
 		for _, k := range kinds {
 			f.Kind = k
@@ -56,7 +63,13 @@ func runZoneList(ctx context.Context, a *App, f fleet.ZoneFilter, all bool) erro
 			}
 		}
 	}
-	return zoneColumns.Write(a.Out, rows)
+	if err := zoneColumns.Write(a.Out, rows); err != nil {
+		return err
+	}
+	if damaged > 0 {
+		return end(report.ExitPartial)
+	}
+	return nil
 }
 
 // stop ends a stream of the store whose reader has seen enough.

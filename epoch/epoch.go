@@ -52,7 +52,7 @@ type Options struct {
 
 // Zone is one that could not be put past what a nameserver has.
 type Zone struct {
-	Zone   zone.Name    `json:"zone"`
+	Zone   zone.Name    `json:"zone"`   // "" when its row cannot be read: see Reason
 	Serial zone.Serial  `json:"serial"` // in the database
 	Ahead  *zone.Serial `json:"ahead"`  // the greatest that a nameserver has, where it is ahead
 	Reason string       `json:"reason"`
@@ -149,16 +149,16 @@ func names(list []fleet.Server) []string {
 // zones is the names of all live zones, markers too.
 func (o *Opener) zones(ctx context.Context) (map[zone.Key]bool, error) {
 	out := make(map[zone.Key]bool)
-	err := o.each(ctx, func(z fleet.Zone) error {
+	err := o.each(ctx, func(error) {}, func(z fleet.Zone) error {
 		out[z.Name.Key()] = true
 		return nil
 	})
 	return out, err
 }
 
-func (o *Opener) each(ctx context.Context, yield func(fleet.Zone) error) error {
+func (o *Opener) each(ctx context.Context, damaged func(error), yield func(fleet.Zone) error) error {
 	for _, kind := range []fleet.Kind{fleet.Ordinary, fleet.Marker} {
-		if err := o.Store.Zones(ctx, fleet.ZoneFilter{Kind: kind}, yield); err != nil {
+		if err := o.Store.Zones(ctx, fleet.ZoneFilter{Kind: kind, Damaged: damaged}, yield); err != nil {
 			return fmt.Errorf("read the zones: %w", err)
 		}
 	}
@@ -214,7 +214,8 @@ func (o *Opener) step(ctx context.Context, res *Result, had map[zone.Key][]zone.
 		return err
 	}
 	var todo []fleet.Zone
-	err = o.each(ctx, func(z fleet.Zone) error {
+	damaged := func(err error) { res.Left = append(res.Left, Zone{Reason: err.Error()}) }
+	err = o.each(ctx, damaged, func(z fleet.Zone) error {
 		ahead := aheadOf(z.Edition.Serial, had[z.Name.Key()])
 		switch {
 		case z.Edition.Signed:

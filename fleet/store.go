@@ -21,6 +21,10 @@ type ZoneFilter struct {
 	Pool    string // "" is all
 	Deleted bool   // the deleted ones instead of the live ones
 	Kind    Kind   // "" is Ordinary
+
+	// Damaged is called for each zone whose row cannot be read (it wraps
+	// ErrCorrupt), and the others are listed; nil: the first one is an error.
+	Damaged func(error)
 }
 
 // EventFilter selects events.

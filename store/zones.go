@@ -59,7 +59,7 @@ func (r zoneRow) zone() (fleet.Zone, error) {
 	}
 	soa, err := unpackSOA(r.SOA, name)
 	if err != nil {
-		return fleet.Zone{}, err
+		return fleet.Zone{Name: name}, err
 	}
 	z := fleet.Zone{ID: r.ID, Name: name, Kind: fleet.Kind(r.Kind), SerialStyle: zone.SerialStyle(r.SerialStyle),
 		Created: fromMillis(r.CreatedAt), Deleted: timePtr(r.DeletedAt), Purged: r.PurgedAt.Valid, Pools: []string{},
@@ -130,7 +130,13 @@ func (s *Store) Zones(ctx context.Context, f fleet.ZoneFilter, yield func(fleet.
 				return err
 			}
 			z, err := r.zone()
-			if err != nil || !match(z.Name) {
+			switch {
+			case z.Name != "" && !match(z.Name):
+				return nil
+			case err != nil && f.Damaged != nil:
+				f.Damaged(err)
+				return nil
+			case err != nil:
 				return err
 			}
 			return yield(z)

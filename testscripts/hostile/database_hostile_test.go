@@ -357,7 +357,9 @@ func TestADamagedZoneDoesNotKeepMDNSFromServingTheOthers(t *testing.T) {
 	if !strings.Contains(m.errs.String(), `msg="zone cannot be read" zone=bad.example.`) {
 		t.Errorf("the log does not name it: %s", m.errs)
 	}
-	for _, args := range [][]string{{"zone", "list"}, {"zone", "show", "bad.example"}, {"zone", "export", "bad.example"}} {
+	r.want(4, []string{`^good\.example\.\t`, `^dnsctl: error: .*bad\.example`, `^dnsctl: hint: .*restore a backup`}, "zone", "list")
+	r.want(4, []string{`^epoch\t2$`, `^stepped\t1$`, `^dnsctl: warning: .*bad\.example`}, "db", "new-epoch")
+	for _, args := range [][]string{{"zone", "show", "bad.example"}, {"zone", "export", "bad.example"}} {
 		r.want(1, []string{`^dnsctl: error: .*bad\.example`, `^dnsctl: hint: .*restore a backup`}, args...)
 	}
 }
