@@ -126,9 +126,5 @@ func (b *bench) build(ctx context.Context) {
 	}
 	b.bigFile, b.smallDir = filepath.Join(dir, bigZone+".zone"), filepath.Join(dir, "small")
 	b.bed.must("write the big zone", writeFile(b.bigFile, func(w io.Writer) error { return writeBig(w, b.records, 0) }))
-	b.bed.must("make folder", os.Mkdir(b.smallDir, 0o755))
-	for i := range b.zones {
-		err := writeFile(filepath.Join(b.smallDir, smallZone(i)+".zone"), func(w io.Writer) error { return writeSmall(w, i) })
-		b.bed.must("write a small zone", err)
-	}
+	b.bed.must("write the small zones", writeFolder(b.smallDir, b.zones))
 }

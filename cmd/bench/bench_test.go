@@ -234,7 +234,7 @@ func TestRatiosAndGoals(t *testing.T) {
 		"big AXFR, warm: half of the limit sqlite":                                               "met",
 		"big AXFR, warm: half of the limit postgres":                                             "open: not measured",
 		"SOA over UDP, cold: a fifth of PowerDNS's processor time on the same database postgres": "missed",
-		"1,000,000 zones: answering within 5 s of the start sqlite":                              "open: this run has 200 zones",
+		"1,000,000 zones: answering within 5 s of the start sqlite":                              "open: not measured",
 		"small zones, cold: 10,000 a second sqlite":                                              "open: not measured",
 	} {
 		if verdicts[goal] != want {

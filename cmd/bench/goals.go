@@ -29,7 +29,7 @@ func rate(unit string) bool { return strings.HasSuffix(unit, "/s") }
 func (r *report) compare() {
 	r.Ratios, r.Goals = []ratio{}, []conclusion{}
 	for _, f := range r.Figures {
-		if !slices.Contains(ours, f.Server) || f.Unit == "number" {
+		if !slices.Contains(ours, f.Server) || f.Unit == "number" || f.Unit == "records" {
 			continue
 		}
 		best := ratio{Name: f.Name, Server: f.Server, Unit: f.Unit, Value: f.Median}
@@ -69,12 +69,12 @@ type goal struct {
 	factor float64
 	fixed  float64
 	only   string // the one server that it is for; "" for both
-	zones  int    // how many the run must have
+	many   int    // how many zones the measure many must have
 }
 
 const (
-	same        = "SAME"
-	startOfMany = 1_000_000
+	same    = "SAME"
+	million = 1_000_000
 )
 
 func goals() []goal {
@@ -98,10 +98,13 @@ func goals() []goal {
 		{text: "SOA over UDP: processor time at most 1.1 of Knot's", name: "soa/warm cpu", unit: "us/query", others: []string{"knot"}, factor: 1.1},
 		{text: "SOA over UDP, cold: a fifth of PowerDNS's processor time on the same database", name: "soa/cold cpu", unit: "us/query", others: dbOf, factor: 0.2},
 		{text: "IXFR: NSD's rate", name: "ixfr/20 changes", unit: "transfers/s", others: []string{"nsd"}, factor: 1},
-		{text: "1,000,000 zones: answering within 5 s of the start", name: "start/to serving", unit: "s", fixed: 5, zones: startOfMany},
-		{text: "1,000,000 zones: an index of 250 octets a zone", name: "start/index a zone", unit: "octets", fixed: 250, zones: startOfMany},
+		{text: "1,000,000 zones: answering within 5 s of the start", name: "many/to serving", unit: "s", fixed: 5, many: million},
+		{text: "1,000,000 zones: an index of 250 octets a zone", name: "many/index a zone", unit: "octets", fixed: 250, many: million},
+		{text: "memory: never beyond the budget, with correct service", name: "budget/content at most", unit: "MB", fixed: budgetMB},
 		{text: "import of the big zone: 200,000 records a second on SQLite", name: "import/big", unit: "records/s", fixed: 200_000, only: "sqlite"},
 		{text: "import of the big zone: 150,000 records a second on PostgreSQL", name: "import/big", unit: "records/s", fixed: 150_000, only: "postgres"},
+		{text: "commit to NOTIFY at 10 changes a second: p99 of 20 ms", name: "write/commit to NOTIFY at 10/s p99", unit: "ms", fixed: 20, only: "postgres"},
+		{text: "2,000 changed zones a second in batches, with NOTIFY to four receivers", name: "write/changed zones told to all", unit: "zones/s", fixed: 2000, only: "postgres"},
 	}
 }
 
@@ -122,8 +125,8 @@ func (r *report) conclude(g goal, server string) conclusion {
 	c := conclusion{Goal: g.text, Server: server, Unit: g.unit, Bound: g.fixed}
 	f, ok := r.figure(g.name, server, g.unit)
 	switch {
-	case g.zones > r.Zones:
-		c.Why = fmt.Sprintf("this run has %d zones", r.Zones)
+	case g.many > 0 && r.Many != g.many:
+		c.Why = "not measured"
 		return c
 	case !ok:
 		c.Why = "not measured"

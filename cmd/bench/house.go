@@ -45,6 +45,7 @@ type house struct {
 	url   string
 	dir   string
 	env   []string
+	http  string // address of metrics; "" for none
 
 	mdns   *exec.Cmd
 	exited chan error
@@ -116,7 +117,11 @@ func (h *house) change(ctx context.Context, n int) {
 // start runs mdns and waits until it says that it is ready and answers for its
 // zones; it says how long that took.
 func (h *house) start(ctx context.Context) time.Duration {
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), h.b.bin, "mdns", "serve", "--listen", h.addr, "-o", "json")
+	args := []string{"mdns", "serve", "--listen", h.addr, "-o", "json"}
+	if h.http != "" {
+		args = append(args, "--http", h.http)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), h.b.bin, args...)
 	cmd.Env = h.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := os.OpenFile(filepath.Join(h.dir, "mdns.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

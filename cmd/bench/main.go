@@ -41,11 +41,13 @@ type options struct {
 	quick   bool
 	records int
 	zones   int
+	many    int
 	sample  time.Duration
 	stores  []string
 	peers   []string
 	match   *regexp.Regexp
 	json    string
+	docs    string
 	from    string
 	note    string
 	timeout time.Duration
@@ -60,12 +62,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "a small run: once, a second for each rate, 100,000 records, 1,000 zones, unless other flags say otherwise")
 	f.IntVar(&o.records, "records", 1_000_000, "records of the big zone")
 	f.IntVar(&o.zones, "zones", 10_000, "small zones, of 10 records each")
+	f.IntVar(&o.many, "many", 0, "small zones of the measure many, which is left out when this is 0")
 	f.DurationVar(&o.sample, "sample", 2*time.Second, "measure each rate for so long")
 	stores := f.String("store", "sqlite,postgres", "the databases")
 	peers := f.String("peers", strings.Join(peerNames(), ","), "the other nameservers; none when empty")
 	match := f.String("run", "", "only measures whose name/server this regular expression matches; -list lists them")
 	f.StringVar(&o.json, "json", "", "write the figures to this file")
-	f.StringVar(&o.from, "from", "", "measure nothing: print the ratios and goals of this file")
+	f.StringVar(&o.docs, "docs", "", "write the tables into benchmarks.md in this folder, and the charts beside it")
+	f.StringVar(&o.from, "from", "", "measure nothing: take the figures of this file, for -docs and to print ratios and goals")
 	f.StringVar(&o.note, "note", "", "a text for the JSON file: what else the machine was doing")
 	f.DurationVar(&o.timeout, "timeout", 3*time.Hour, "give up after this time")
 	f.BoolVar(&o.list, "list", false, "list the measures")
@@ -85,8 +89,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			}
 		}
 	}
-	if o.repeat < 1 || o.records < 1000 || o.zones < 100 || o.sample <= 0 {
-		return o, errors.New("-n is at least 1, -records 1000, -zones 100, -sample more than nothing")
+	if o.repeat < 1 || o.records < 1000 || o.zones < 100 || o.sample <= 0 || o.many != 0 && o.many < 100 {
+		return o, errors.New("-n is at least 1, -records 1000, -zones and -many 100, -sample more than nothing")
 	}
 	o.stores, o.peers = fields(*stores), fields(*peers)
 	for _, s := range o.stores {
@@ -132,19 +136,31 @@ func measures() []measure {
 	alone := func(options) []string { return []string{limit} }
 	ours := func(o options) []string { return o.stores }
 	all := func(o options) []string { return slices.Concat(o.stores, o.peers) }
+	onPostgres := func(o options) []string {
+		return slices.DeleteFunc(slices.Clone(o.stores), func(s string) bool { return s != "postgres" })
+	}
+	many := func(o options) []string {
+		if o.many == 0 {
+			return nil
+		}
+		return o.stores
+	}
 	return []measure{
 		{"limit", "AXFR from a server that sends messages prepared beforehand: what the client can count", alone, measureLimit},
 		{"import", "zone import of the big zone: new, unchanged, with 100 changed records", ours, measureImport},
 		{"import-wait", "the longest wait of another process's record set while the big zone is imported", ours, measureImportWait},
 		{"import-small", "zone import of a folder of small zones: new, unchanged", ours, measureImportSmall},
 		{"start", "from the start to answering for all zones, and the memory then", all, measureStart},
+		{"many", "the same with -many zones, after their import", many, measureMany},
 		{"axfr", "AXFR of the big zone: cold, warm, 8 connections, TSIG", all, measureAXFR},
 		{"small", "AXFR of the small zones: cold and warm, 50 or 1 per connection, pipelined by 10", all, measureSmall},
 		{"soa", "SOA questions over UDP: each zone once after the start, then over and over", all, measureSOA},
 		{"ixfr", "IXFR of 20 changes of the big zone", all, measureIXFR},
+		{"budget", "all zones transferred by an mdns that may keep 32 MiB of content", ours, measureBudget},
 		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
 		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
 		{"fleet", "bootstrap --wait, audit and sync of the small zones on BIND 9", ours, measureFleet},
+		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", onPostgres, measureWrite},
 	}
 }
 
@@ -213,7 +229,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		r.conclusions(stdout)
-		return nil
+		return r.publish(o.docs)
 	}
 	if len(jobs) == 0 {
 		return errors.New("-run matches nothing; -list lists the measures")
@@ -237,7 +253,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 			}
 		}
 	})
+	b.report.Seconds = time.Since(b.report.Started).Seconds()
 	b.report.compare()
 	b.report.conclusions(stdout)
-	return errors.Join(err, b.report.write(o.json)) // also when a measure failed: what was found is kept
+	return errors.Join(err, b.report.write(o.json), b.report.publish(o.docs)) // also when a measure failed: what was found is kept
 }

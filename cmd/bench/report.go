@@ -27,6 +27,8 @@ type report struct {
 	Note    string    `json:"note,omitempty"`
 	Records int       `json:"records"`
 	Zones   int       `json:"zones"`
+	Many    int       `json:"many"` // zones of the measure of that name; 0: it was left out
+	Repeat  int       `json:"repetitions"`
 
 	Servers []product    `json:"servers"`
 	Figures []figure     `json:"figures"`
@@ -69,7 +71,7 @@ func newReport(ctx context.Context, o options) *report {
 		commit = []byte("unknown")
 	}
 	r := &report{Schema: schema, Commit: string(bytes.TrimSpace(commit)), Started: time.Now().UTC(), Machine: machine(),
-		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones,
+		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones, Many: o.many, Repeat: o.repeat,
 		Servers: []product{}, Figures: []figure{}, Missing: []missing{}, Ratios: []ratio{}, Goals: []conclusion{}}
 	for _, name := range o.peers {
 		k, _ := kindOf(name)
@@ -135,7 +137,6 @@ func (r *report) write(path string) error {
 	if path == "" {
 		return nil
 	}
-	r.Seconds = time.Since(r.Started).Seconds()
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err

@@ -43,11 +43,15 @@ const (
 // everything is the zones to ask for of a server that has all: the big one and
 // some of the small ones, the first and the last among them.
 func (b *bench) everything() []string {
-	ask := []string{bigZone}
+	return append([]string{bigZone}, some(b.zones)...)
+}
+
+// some is a few of so many small zones.
+func some(zones int) (names []string) {
 	for i := range sampled {
-		ask = append(ask, smallZone(i*(b.zones-1)/(sampled-1)))
+		names = append(names, smallZone(i*(zones-1)/(sampled-1)))
 	}
-	return ask
+	return names
 }
 
 // errGone says that a server ended by itself.

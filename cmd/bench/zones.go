@@ -23,7 +23,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 		return err
 	}
 	defer f.Close()
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(f, 64<<10)
 	if err := write(w); err != nil {
 		return err
 	}
@@ -96,6 +96,19 @@ func changedOwner(change int) string { return fmt.Sprintf("h%d", change*20) }
 func addressOf(i int) string { return fmt.Sprintf("198.18.%d.%d", i>>8&255, i&255) }
 
 func zoneFile(dir string, i int) string { return filepath.Join(dir, smallZone(i)+".zone") }
+
+// writeFolder makes a folder of the first n small zones.
+func writeFolder(dir string, n int) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for i := range n {
+		if err := writeFile(zoneFile(dir, i), func(w io.Writer) error { return writeSmall(w, i) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // writeSmall writes one zone of smallSize records.
 func writeSmall(w io.Writer, i int) error {
