@@ -125,21 +125,21 @@ func (r *removal) zones(ctx context.Context, ses *inventory.Session) error {
 		return err
 	}
 	p := plan.Make(r.unwanted(in))
-	n := 0
+	var gone []report.Item
 	for i := range p.Steps {
 		st := &p.Steps[i]
 		if st.Class == report.Stale {
 			st.Reason = "the server is being removed"
 		}
 		if st.Action == report.Delete && st.Outcome == report.Planned {
-			n++
+			gone = append(gone, st.Item)
 		}
 	}
 	r.out = only(apply.Report(p))
-	if n == 0 {
+	if len(gone) == 0 {
 		return nil
 	}
-	if r.o.Confirm != nil && !r.o.Confirm(r.server.Name, n) {
+	if r.o.Confirm != nil && !r.o.Confirm(r.server.Name, gone) {
 		for i := range r.out.Items {
 			if it := &r.out.Items[i]; it.Outcome == report.Planned {
 				it.Outcome, it.Guard, it.Reason = report.Withheld, plan.GuardConfirm, "not confirmed: type the number of zones when asked, or give --yes"

@@ -91,7 +91,7 @@ func (a *App) confirmAcceptance(s fleet.Server, what bootstrap.Acceptance) error
 		return nil
 	}
 	hint := "if that is meant, add --yes"
-	ok, err := a.Out.Confirm(fmt.Sprintf("%d zones of %s would be foreign and %d stale, for dnsctl sync to delete.", len(what.Foreign), s.Name, len(what.Stale)), len(list))
+	ok, err := a.Out.Confirm(fmt.Sprintf("%s of %s would be foreign and %d stale, for dnsctl sync to delete.", render.Count(len(what.Foreign), "zone"), s.Name, len(what.Stale)), len(list))
 	switch {
 	case errors.Is(err, render.ErrNoAnswer):
 		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s: not confirmed", s.Name), hint)

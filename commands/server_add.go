@@ -11,6 +11,7 @@ import (
 
 	"dnsctl/bootstrap"
 	"dnsctl/fleet"
+	"dnsctl/render"
 	"dnsctl/report"
 )
 
@@ -117,7 +118,7 @@ func runServerAdd(ctx context.Context, a *App, o serverAddOptions) error {
 		a.Out.Say("%s answers: %s", o.name, strings.TrimSpace(v))
 	}
 	if added.Zones > 0 {
-		a.Out.Say("%s has %d zones already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, added.Zones, o.name)
+		a.Out.Say("%s has %s already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, render.Count(added.Zones, "zone"), o.name)
 	}
 	return serverColumns.Result(a.Out, added.Server)
 }

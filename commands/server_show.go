@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -74,6 +75,9 @@ func runServerShow(ctx context.Context, a *App, name string, events int) error {
 		render.Column[serverView]{Name: "events", Value: func(v serverView) any { return v.events }, Show: render.DataOnly})
 	if err := list.One(a.Out, v); err != nil || a.Out.Format.Machine() || a.Out.Format == render.Name || len(v.events) == 0 || len(a.Out.Columns) > 0 {
 		return err
+	}
+	if a.Out.Terminal {
+		fmt.Fprintln(a.Out.Out)
 	}
 	return eventColumns.Write(a.Out, render.Rows(v.events))
 }

@@ -123,16 +123,18 @@ func (a *App) sync(ctx context.Context, o syncOptions, opts apply.SyncOptions) (
 
 // confirmDeletions asks for each server's deletions, one question at a time;
 // where nobody can be asked, only --yes confirms.
-func (a *App) confirmDeletions(progress *render.Progress) func(server string, n int) bool {
+func (a *App) confirmDeletions(progress *render.Progress) func(server string, deletions []report.Item) bool {
 	var mu sync.Mutex
-	return func(server string, n int) bool {
+	return func(server string, deletions []report.Item) bool {
 		if a.flags.yes {
 			return true
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		progress.Done()
-		ok, err := a.Out.Confirm(fmt.Sprintf("%d zones will be deleted from server %s.", n, server), n)
+		a.Out.Items(deletions)
+		question := fmt.Sprintf("%s will be deleted from server %s.", render.Count(len(deletions), "zone"), server)
+		ok, err := a.Out.Confirm(question, len(deletions))
 		return ok && err == nil
 	}
 }

@@ -96,7 +96,7 @@ func (a *App) mayDelete(n, allowed int) error {
 		return nil
 	}
 	hint := fmt.Sprintf("if that is meant: --max-delete %d", n)
-	ok, err := a.Out.Confirm(fmt.Sprintf("%d zones will be deleted, and dropped by their nameservers.", n), n)
+	ok, err := a.Out.Confirm(fmt.Sprintf("%s will be deleted, and dropped by their nameservers.", render.Count(n, "zone")), n)
 	switch {
 	case errors.Is(err, render.ErrNoAnswer):
 		return report.Fail(report.ExitWithheld, fmt.Errorf("%d zones would be deleted at once, which is more than %d", n, max(allowed, deleteFreely)), hint)

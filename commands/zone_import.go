@@ -202,6 +202,6 @@ func (a *App) importEnd(results []imported) error {
 	if len(parts) == 0 {
 		return report.Fail(report.ExitUsage, errors.New("there was no zone to import"), "")
 	}
-	a.Out.Say("%d zones: %s", len(results), strings.Join(parts, ", "))
+	a.Out.Say("%s: %s", render.Count(len(results), "zone"), strings.Join(parts, ", "))
 	return end(partly(counts["failed"], len(results)))
 }

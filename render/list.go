@@ -156,23 +156,17 @@ func (l List[T]) One(o *Output, row T) error {
 		return o.raw(b)
 	}
 	return buffered(o.Out, func(w io.Writer) error {
-		width := 0
-		for _, c := range cols {
-			width = max(width, len(c.Name)+1)
-		}
-		for _, c := range cols {
-			value, label := o.text(c.Value(row)), strings.ReplaceAll(c.Name, "_", " ")+":"
-			if !o.Terminal {
-				if _, err := fmt.Fprintf(w, "%s\t%s\n", c.Name, value); err != nil {
-					return err
-				}
-				continue
-			}
-			style := Plain
+		line, styles := cells(o, cols, row), make([]Style, len(cols))
+		for i, c := range cols {
 			if c.Style != nil {
-				style = c.Style(row)
+				styles[i] = c.Style(row)
 			}
-			if _, err := fmt.Fprintf(w, "%s%s%s\n", o.Paint(Faint, label), strings.Repeat(" ", width-len(label)+2), o.Paint(style, value)); err != nil {
+		}
+		if o.Terminal {
+			return values(o, w, cols, line, styles)
+		}
+		for i, c := range cols {
+			if _, err := fmt.Fprintf(w, "%s\t%s\n", c.Name, line[i]); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +51,7 @@ type Output struct {
 	Terminal    bool // Out is one
 	ErrTerminal bool // Err is one
 	InTerminal  bool // In is one, so that questions can be answered
+	Redraws     bool // Err is one whose last line can be written again
 	Color       bool // on Out
 	ErrColor    bool // on Err
 	Width       int  // of the terminal in columns; 0 where there is none
@@ -79,9 +81,7 @@ func Detect(in io.Reader, out, err io.Writer, color string, getenv func(string) 
 		return tty && getenv("TERM") != "dumb"
 	}
 	o.Color, o.ErrColor = wanted(o.Terminal), wanted(o.ErrTerminal)
-	if getenv("TERM") == "dumb" {
-		o.ErrTerminal = false // no cursor movement: progress as lines
-	}
+	o.Redraws = o.ErrTerminal && getenv("TERM") != "dumb"
 	return o
 }
 
@@ -110,8 +110,9 @@ const (
 	Strong
 )
 
-// escapes of ECMA-48 section 8.3.117.
-var escapes = map[Style]string{Good: "32", Warning: "33", Bad: "31", Faint: "2", Strong: "1"}
+// escapes of ECMA-48 section 8.3.117, of those colors that are readable on light
+// and on dark: yellow is not.
+var escapes = map[Style]string{Good: "32", Warning: "35", Bad: "31", Faint: "2", Strong: "1"}
 
 // paint wraps text in a style.
 func paint(on bool, s Style, text string) string {
@@ -132,6 +133,14 @@ func (o *Output) Say(format string, args ...any) {
 	if !o.Quiet {
 		fmt.Fprintln(o.Err, Clean(fmt.Sprintf(format, args...)))
 	}
+}
+
+// Count is a number of things: "1 zone", "3 zones".
+func Count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }
 
 // Clean makes text from outside fit for one line of a terminal or a table:

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
-
 	"dnsctl/report"
 )
 
@@ -16,6 +14,7 @@ import (
 // It may be used by several goroutines.
 type Progress struct {
 	o       *Output
+	began   time.Time
 	mu      sync.Mutex
 	started map[string]time.Time // by target and phase
 	drawn   time.Time
@@ -29,12 +28,14 @@ const redraw = 100 * time.Millisecond
 const patience = time.Second
 
 // Progress starts showing progress.
-func (o *Output) Progress() *Progress { return &Progress{o: o, started: map[string]time.Time{}} }
+func (o *Output) Progress() *Progress {
+	return &Progress{o: o, began: o.Now(), started: map[string]time.Time{}}
+}
 
 // Update shows how far the work on one target is; its name is in Server.
 func (p *Progress) Update(r report.Progress) {
 	target, phase, done, total := r.Server, r.Phase, r.Done, r.Total
-	if p.o.Quiet || !p.o.ErrTerminal {
+	if p.o.Quiet || !p.o.Redraws {
 		return
 	}
 	p.mu.Lock()
@@ -46,20 +47,20 @@ func (p *Progress) Update(r report.Progress) {
 		start = now
 		p.started[key] = now
 	}
-	if now.Sub(start) < patience || now.Sub(p.drawn) < redraw && done != total {
+	if now.Sub(p.began) < patience || now.Sub(p.drawn) < redraw && done != total {
 		return
 	}
 	p.drawn, p.line = now, true
 	text := fmt.Sprintf("%s: %s %d", target, phase, done)
 	if total > 0 {
 		text = fmt.Sprintf("%s: %s %d of %d", target, phase, done, total)
-		if done > 0 && done < total {
+		if done > 0 && done < total && now.After(start) {
 			left := time.Duration(float64(now.Sub(start)) / float64(done) * float64(total-done))
 			text += ", about " + Short(left) + " left"
 		}
 	}
 	if p.o.Width > 0 {
-		text = twwidth.Truncate(text, p.o.Width-1, "…")
+		text = cut(text, p.o.Width-1)
 	}
 	fmt.Fprintf(p.o.Err, "\r\x1b[K%s", Clean(text))
 }

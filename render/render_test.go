@@ -49,7 +49,7 @@ func rows() []row {
 
 func output(f Format, tty bool) (*Output, *bytes.Buffer, *bytes.Buffer) {
 	var out, err bytes.Buffer
-	return &Output{Out: &out, Err: &err, In: strings.NewReader(""), Format: f, Terminal: tty, ErrTerminal: tty, InTerminal: tty, Now: func() time.Time { return noon }}, &out, &err
+	return &Output{Out: &out, Err: &err, In: strings.NewReader(""), Format: f, Terminal: tty, ErrTerminal: tty, InTerminal: tty, Redraws: tty, Now: func() time.Time { return noon }}, &out, &err
 }
 
 func TestListInEachFormat(t *testing.T) {
@@ -205,6 +205,7 @@ func TestColorFollowsTheConventions(t *testing.T) {
 		{"auto", map[string]string{"CLICOLOR_FORCE": "0"}, false, false},
 		{"auto", map[string]string{"CLICOLOR_FORCE": "1", "NO_COLOR": "1"}, false, false},
 		{"never", map[string]string{"CLICOLOR_FORCE": "1"}, false, false},
+		{"auto", map[string]string{"CLICOLOR_FORCE": "1", "TERM": "dumb"}, false, true},
 	}
 	for _, test := range tests {
 		o := Detect(strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}, test.color, func(k string) string { return test.env[k] })
@@ -298,10 +299,10 @@ func TestReportOnATerminalGroupsByServerAndClass(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `ns1  1 foreign, 1 behind; steps: 1 done, 1 withheld
-  foreign
-    a.example.  delete withheld  not confirmed
-  behind
-    b.example.  retransfer done  serial 7, should be 9
+  foreign  delete withheld
+    a.example.  not confirmed
+  behind  retransfer done
+    b.example.  serial 7, should be 9
 ns2  no zones; error: refused (start it)
 `
 	if out.String() != want {
@@ -317,6 +318,83 @@ ns2  no zones; error: refused (start it)
 	}
 	if !strings.Contains(errs.String(), "ns2: no zones; error: refused (start it)") {
 		t.Errorf("%q", errs)
+	}
+}
+
+func TestAReportKeepsToTheTerminal(t *testing.T) {
+	t.Parallel()
+	seven := zone.Serial(7)
+	long := zone.MustParseName("a-very-long-name-of-a-zone.for-a-customer-with-a-long-name.example")
+	s := report.Server{Name: "ns1", Complete: true, Withheld: "its marker is ahead of the feed of this store: an older copy", Items: []report.Item{
+		{Zone: long, Class: report.Foreign, Serial: report.Serials{Have: &seven}, Attributes: []string{report.Protected}, Reason: "a restored copy, protected until it is adopted or released"},
+	}}
+	for i := range 25 {
+		s.Items = append(s.Items, report.Item{Zone: zone.MustParseName(string(rune('a'+i)) + ".example"), Class: report.Missing, Action: report.Add, Outcome: report.Done, Reason: "not on the server"})
+	}
+	s.Count()
+	o, out, _ := output(Table, true)
+	o.Width = 60
+	if err := o.Report(report.Report{Servers: []report.Server{s}}); err != nil {
+		t.Fatal(err)
+	}
+	want := `ns1  25 missing, 1 foreign; steps: 25 done; all writes
+  withheld: its marker is ahead of the feed of this
+  store: an older copy
+  missing  add done  not on the server
+    a.example.
+`
+	if !strings.HasPrefix(out.String(), want) {
+		t.Errorf("got\n%s", out)
+	}
+	end := `    t.example.
+    and 5 more, which -o wide lists
+  foreign
+    a-very-long-name-of-a-zone.for-a-customer-with-a-long-name.example.
+      serial 7  [protected]  a restored copy, protected
+      until it is adopted or released
+`
+	if !strings.HasSuffix(out.String(), end) {
+		t.Errorf("got\n%s", out)
+	}
+	o, out, _ = output(Wide, true)
+	if err := o.Report(report.Report{Servers: []report.Server{s}}); err != nil || strings.Count(out.String(), ".example.\n") != 25 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestATableThatDoesNotFitIsStacked(t *testing.T) {
+	t.Parallel()
+	o, out, _ := output(Table, true)
+	o.Width = 35 // without the column that is empty it fits
+	bare := rows()
+	bare[0].pools, bare[1].name = nil, zone.MustParseName("b.example")
+	if err := list().Write(o, Rows(bare)); err != nil || out.String() != ""+
+		"ZONE          RECORDS  CHANGED\nexample.org.     1200  3 min ago\nb.example.          7  -\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+	o, out, _ = output(Table, true)
+	o.Width = 30
+	if err := list().Write(o, Rows(rows()[:1])); err != nil || out.String() != ""+
+		"zone:     example.org.\nrecords:  1200\nchanged:  3 min ago\npools:    eu, us\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestWordsAreWrapped(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		text          string
+		width, indent int
+		want          string
+	}{
+		{"a b c", 0, 2, "a b c"},
+		{"aa bb cc", 5, 2, "aa bb\n  cc"},
+		{"averylongword b", 5, 2, "averylongword\n  b"},
+		{"  aa  bücher cc", 11, 4, "  aa\n    bücher\n    cc"},
+	} {
+		if got := wrap(test.text, test.width, test.indent); got != test.want {
+			t.Errorf("%q: %q, want %q", test.text, got, test.want)
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+
 	"dnsctl/report"
 	"dnsctl/zone"
 )
@@ -191,32 +193,88 @@ func (o *Output) server(w io.Writer, s report.Server) {
 	if s.Error != "" || s.Busy || s.Withheld != "" || !s.Complete {
 		style = Bad
 	}
-	fmt.Fprintf(w, "%s  %s\n", o.Paint(Strong, s.Name), o.Paint(style, Clean(Summary(s))))
-	for _, c := range append(slices.Clone(report.Classes), "") { // markers have no class
-		var items []report.Item
-		width := 0
-		for _, it := range s.Items {
-			if it.Class == c {
-				items = append(items, it)
-				width = max(width, len(o.text(it.Zone)))
+	fmt.Fprintf(w, "%s  %s\n", o.Paint(Strong, s.Name), o.Paint(style, wrap(Clean(Summary(s)), o.Width-len(s.Name)-gap, gap)))
+	o.items(w, s.Items)
+}
+
+// Items lists zones for a person, on standard error: what a question is about.
+func (o *Output) Items(items []report.Item) {
+	on := *o
+	on.Color, on.Out, on.Terminal = o.ErrColor, o.Err, true
+	on.items(o.Err, items)
+}
+
+// shown is how many zones of one kind a person is shown, unless -o wide asks for
+// all.
+const shown = 20
+
+// items lists zones by class and what became of them. A reason that all of them
+// have is said once.
+func (o *Output) items(w io.Writer, items []report.Item) {
+	type kind struct {
+		class   report.Class
+		action  report.Action
+		outcome report.Outcome
+	}
+	var kinds []kind
+	of := map[kind][]report.Item{}
+	for _, c := range append(slices.Clone(report.Classes), "") {
+		for _, it := range items {
+			if it.Class != c {
+				continue
 			}
+			k := kind{it.Class, it.Action, it.Outcome}
+			if of[k] == nil {
+				kinds = append(kinds, k)
+			}
+			of[k] = append(of[k], it)
 		}
-		if len(items) == 0 {
+	}
+	for _, k := range kinds {
+		list := of[k]
+		heading := o.Paint(classStyle(k.class), cmp.Or(string(k.class), "dnsctl's own"))
+		if k.action != report.None && k.action != "" {
+			heading += "  " + o.Paint(outcomeStyle(k.outcome), strings.TrimSpace(string(k.action)+" "+string(k.outcome)))
+		}
+		reason := list[0].Reason
+		if len(list) == 1 || slices.ContainsFunc(list, func(it report.Item) bool { return it.Reason != reason }) {
+			reason = ""
+		}
+		if reason != "" {
+			heading += "  " + wrap(Clean(reason), o.Width-twwidth.Width(heading)-2*gap, 2*gap)
+		}
+		fmt.Fprintf(w, "  %s\n", heading)
+		if rest := len(list) - shown; rest > 0 && o.Format != Wide {
+			o.itemLines(w, list[:shown], reason != "")
+			fmt.Fprintf(w, "    %s\n", o.Paint(Faint, fmt.Sprintf("and %d more, which -o wide lists", rest)))
 			continue
 		}
-		fmt.Fprintf(w, "  %s\n", o.Paint(classStyle(c), cmp.Or(string(c), "dnsctl's own")))
-		for _, it := range items {
-			fmt.Fprintf(w, "    %-*s  %s\n", min(width, 40), o.text(it.Zone), o.item(it))
-		}
+		o.itemLines(w, list, reason != "")
 	}
 }
 
-// item is the rest of an item's line: what is or was done, serials, reason.
-func (o *Output) item(it report.Item) string {
-	var parts []string
-	if it.Action != report.None && it.Action != "" {
-		parts = append(parts, o.Paint(outcomeStyle(it.Outcome), strings.TrimSpace(string(it.Action)+" "+string(it.Outcome))))
+// itemLines writes a line for each item, and what does not fit below it.
+func (o *Output) itemLines(w io.Writer, items []report.Item, bare bool) {
+	width := 0
+	for _, it := range items {
+		if n := twwidth.Width(o.text(it.Zone)); n <= 40 {
+			width = max(width, n)
+		}
 	}
+	for _, it := range items {
+		if bare {
+			it.Reason = ""
+		}
+		name := o.text(it.Zone)
+		space := strings.Repeat(" ", max(0, width-twwidth.Width(name))+gap)
+		line := "    " + name + space + detail(it)
+		fmt.Fprintln(w, trimmed(wrap(line, o.Width, 6)))
+	}
+}
+
+// detail is the rest of an item's line: serials, attributes, reason.
+func detail(it report.Item) string {
+	var parts []string
 	want, have := it.Serial.Want, it.Serial.Have
 	switch {
 	case want != nil && have != nil && *want != *have:

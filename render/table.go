@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -34,17 +35,17 @@ func (l List[T]) writeTable(o *Output, cols []Column[T], rows iter.Seq2[T, error
 	var body [][]string
 	var styles [][]Style
 	align := make([]tw.Align, len(cols))
-	for i := range align {
-		align[i] = tw.AlignRight
-	}
 	err := each(rows, func(row T) error {
 		line, style := cells(o, cols, row), make([]Style, len(cols))
 		for i, c := range cols {
 			if c.Style != nil {
 				style[i] = c.Style(row)
 			}
-			if v := deref(c.Value(row)); v != nil && !numeric(v) {
+			switch v := deref(c.Value(row)); {
+			case v != nil && !numeric(v):
 				align[i] = tw.AlignLeft
+			case v != nil && align[i] == "":
+				align[i] = tw.AlignRight
 			}
 		}
 		body, styles = append(body, line), append(styles, style)
@@ -60,8 +61,13 @@ func (l List[T]) writeTable(o *Output, cols []Column[T], rows iter.Seq2[T, error
 		return nil
 	}
 	head := headings(cols, func(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "_", " ")) })
-	if o.Format != Wide && o.Width > 0 {
-		fit(o.Width, head, body)
+	if o.Format != Wide && o.Width > 0 && !fit(o.Width, head, body) {
+		if len(o.Columns) == 0 {
+			cols, head, body, styles, align = withoutEmpty(cols, head, body, styles, align)
+		}
+		if !fit(o.Width, head, body) {
+			return buffered(o.Out, func(w io.Writer) error { return stacked(o, w, cols, body, styles) })
+		}
 	}
 	for i, line := range body {
 		for j := range line {
@@ -108,8 +114,9 @@ func aligned(w io.Writer, noHead bool, head []string, body [][]string, align []t
 // least is how narrow a cut column may get.
 const least = 12
 
-// fit cuts the widest columns until the table is no wider than width.
-func fit(width int, head []string, body [][]string) {
+// fit cuts the widest columns until the table is no wider than width. False says
+// that it cannot be: then nothing is cut.
+func fit(width int, head []string, body [][]string) bool {
 	widths := make([]int, len(head))
 	total := -gap
 	for j, h := range head {
@@ -127,18 +134,99 @@ func fit(width int, head []string, body [][]string) {
 			}
 		}
 		if len(widths) == 0 || widths[widest] <= least {
-			break
+			return false
 		}
 		widths[widest]--
 		total--
 	}
 	for _, line := range body {
 		for j := range line {
-			if twwidth.Width(line[j]) > widths[j] {
-				line[j] = twwidth.Truncate(line[j], widths[j], "…")
-			}
+			line[j] = cut(line[j], widths[j])
 		}
 	}
+	return true
+}
+
+// withoutEmpty leaves out the columns that have no value in any row, which a
+// narrow terminal has no place for.
+func withoutEmpty[T any](cols []Column[T], head []string, body [][]string, styles [][]Style, align []tw.Align) ([]Column[T], []string, [][]string, [][]Style, []tw.Align) {
+	for j := len(cols) - 1; j >= 0; j-- {
+		if slices.ContainsFunc(body, func(line []string) bool { return line[j] != none }) {
+			continue
+		}
+		cols, head, align = slices.Delete(slices.Clone(cols), j, j+1), slices.Delete(head, j, j+1), slices.Delete(align, j, j+1)
+		for i := range body {
+			body[i], styles[i] = slices.Delete(body[i], j, j+1), slices.Delete(styles[i], j, j+1)
+		}
+	}
+	return cols, head, body, styles, align
+}
+
+// stacked writes each row as lines, a value each: for tables that a terminal is
+// too narrow for.
+func stacked[T any](o *Output, w io.Writer, cols []Column[T], body [][]string, styles [][]Style) error {
+	for i, line := range body {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := values(o, w, cols, line, styles[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// values writes the values of one row, each on a line of its own behind its name.
+func values[T any](o *Output, w io.Writer, cols []Column[T], line []string, styles []Style) error {
+	width := 0
+	for _, c := range cols {
+		width = max(width, len(c.Name)+1)
+	}
+	for j, c := range cols {
+		label := strings.ReplaceAll(c.Name, "_", " ") + ":"
+		space := strings.Repeat(" ", width-len(label)+gap)
+		if _, err := fmt.Fprintf(w, "%s%s%s\n", o.Paint(Faint, label), space, o.Paint(styles[j], line[j])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cut shortens text to a width, which "…" is part of.
+func cut(text string, width int) string {
+	if twwidth.Width(text) <= width {
+		return text
+	}
+	return twwidth.Truncate(text, width, "…")
+}
+
+// wrap breaks text into lines no wider than width where it has spaces; all but
+// the first are indented. A width of 0 is none.
+func wrap(text string, width, indent int) string {
+	if width <= 0 || twwidth.Width(text) <= width {
+		return text
+	}
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.SplitAfter(text, " ") {
+		n := twwidth.Width(strings.TrimRight(word, " "))
+		if i > 0 && n > 0 && at+n > width && at > indent {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		}
+		b.WriteString(word)
+		at += twwidth.Width(word)
+	}
+	return trimmed(b.String())
+}
+
+// trimmed takes the spaces at the ends of lines away.
+func trimmed(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // writeYAML writes a JSON value as YAML, fields in the same order.

@@ -56,9 +56,9 @@ type Options struct {
 	Meta     edit.Meta
 	Progress func(report.Progress)
 	ProveFor time.Duration // how long steps may go without any of them being proven; 0: 30 s
-	// Confirm is asked once before the first deletion, with their number; nil
+	// Confirm is asked once before the first deletion, with all of them; nil
 	// confirms. A refusal withholds them.
-	Confirm func(server string, deletions int) bool
+	Confirm func(server string, deletions []report.Item) bool
 }
 
 const (

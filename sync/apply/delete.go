@@ -18,7 +18,7 @@ func (r *run) deletions(ctx context.Context) {
 	if len(steps) == 0 {
 		return
 	}
-	if r.o.Confirm != nil && !r.o.Confirm(r.s.Server.Name, len(steps)) {
+	if r.o.Confirm != nil && !r.o.Confirm(r.s.Server.Name, items(steps)) {
 		for _, st := range steps {
 			withhold(st, plan.GuardConfirm, "deletions were not confirmed: type their count when asked, or give --yes")
 		}
@@ -42,6 +42,14 @@ func (r *run) deletions(ctx context.Context) {
 		}
 		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: n + 1, Total: len(steps)})
 	}
+}
+
+func items(steps []*plan.Step) []report.Item {
+	out := make([]report.Item, len(steps))
+	for i, st := range steps {
+		out[i] = st.Item
+	}
+	return out
 }
 
 func (r *run) stop(steps []*plan.Step, guard, reason string) {

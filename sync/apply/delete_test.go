@@ -350,14 +350,14 @@ func TestUnconfirmedDeletionsAreWithheldAndAddsAreNot(t *testing.T) {
 		ns := withForeign(t, w, "f1.example.", "f2.example.")
 		w.Create("new.example.")
 		asked := 0
-		o := apply.SyncOptions{Options: apply.Options{Confirm: func(server string, n int) bool { asked = n; return false }}}
+		o := apply.SyncOptions{Options: apply.Options{Confirm: func(_ string, gone []report.Item) bool { asked = len(gone); return false }}}
 		s := mustSync(t, w, o, report.ExitWithheld)
 		ends(t, s, "new.example.", report.Missing, report.Done, "", "")
 		ends(t, s, "f1.example.", report.Foreign, report.Withheld, plan.GuardConfirm, "")
 		if asked != 2 || len(deletes(ns)) != 0 {
 			t.Errorf("asked about %d, deleted %q", asked, deletes(ns))
 		}
-		o.Confirm = func(string, int) bool { return true }
+		o.Confirm = func(string, []report.Item) bool { return true }
 		mustSync(t, w, o, report.ExitOK)
 		if ns.Has("f1.example.") || ns.Has("f2.example.") {
 			t.Error("confirmed deletions were not made")
@@ -368,7 +368,7 @@ func TestUnconfirmedDeletionsAreWithheldAndAddsAreNot(t *testing.T) {
 func TestMarkerIsReadAgainBeforeDeletions(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *pretend.World) {
 		ns := withForeign(t, w, "f.example.")
-		o := apply.SyncOptions{Options: apply.Options{Confirm: func(string, int) bool {
+		o := apply.SyncOptions{Options: apply.Options{Confirm: func(string, []report.Item) bool {
 			// While somebody is asked, another store takes the server over.
 			ns.Remove(w.Row(ns).Marker.String())
 			return true

@@ -43,7 +43,7 @@ func TestYesterdaysPlanDoesWhatStillHolds(t *testing.T) {
 		w.Create("a.example.", "b.example.")
 		ns1.Put("f.example.", 1)
 		ns1.Put("g.example.", 1)
-		refuse := func(string, int) bool { t.Error("somebody was asked"); return false }
+		refuse := func(string, []report.Item) bool { t.Error("somebody was asked"); return false }
 		doc := makePlan(t, w, report.ExitDifferences)
 		if got := append(ns1.Writes(), ns2.Writes()...); strings.Contains(strings.Join(got, " "), "example") {
 			t.Fatalf("making a plan wrote %q", got)
