@@ -58,6 +58,48 @@ func cmdNamed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(rest[0]+"_KEY", n.KeyFile)
 }
 
+// cmdPowerDNS starts PowerDNS until the script ends and waits until it answers:
+//
+//	powerdns [-backend=postgres] NAME                     one that runs already
+//	powerdns -config=DIR/pdns.conf -addr=A -control=C NAME    one with that configuration
+//
+// It sets $NAME_ADDR, $NAME_PORT, $NAME_CONTROL (the API's URL) and $NAME_KEY.
+func cmdPowerDNS(ts *testscript.TestScript, neg bool, args []string) {
+	flags, rest := splitFlags(ts, args)
+	if neg || len(rest) != 1 {
+		ts.Fatalf("usage: powerdns [-backend=postgres] [-config=FILE -addr=A -control=C] NAME")
+	}
+	o := testbed.PowerDNSOptions{Backend: testbed.PowerDNSBackend(flags["backend"])}
+	if c := flags["config"]; c != "" {
+		o = testbed.PowerDNSOptions{ConfigFile: ts.MkAbs(c), Addr: flags["addr"], APIAddr: flags["control"]}
+	}
+	p := testbed.StartPowerDNS(scriptT{ts}, o)
+	ts.Setenv(rest[0]+"_ADDR", p.Addr)
+	ts.Setenv(rest[0]+"_PORT", portOf(p.Addr))
+	ts.Setenv(rest[0]+"_CONTROL", p.APIURL)
+	ts.Setenv(rest[0]+"_KEY", p.KeyFile)
+}
+
+// cmdAPI asks PowerDNS's API for something, as its operator does:
+//
+//	api POST $NS1_CONTROL/api/v1/servers/localhost/zones $NS1_KEY zone.json
+func cmdAPI(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: api METHOD URL KEYFILE BODYFILE")
+	}
+	req, err := http.NewRequest(args[0], args[1], strings.NewReader(ts.ReadFile(args[3])))
+	ts.Check(err)
+	req.Header.Set("X-API-Key", strings.TrimSpace(ts.ReadFile(args[2])))
+	res, err := (&http.Client{Timeout: waitDeadline}).Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode >= 300 {
+		ts.Fatalf("%s %s: %d: %s", args[0], args[1], res.StatusCode, body)
+	}
+}
+
 // waitDeadline is how long a condition may take to become true.
 const waitDeadline = 30 * time.Second
 

@@ -96,6 +96,8 @@ func params(t *testing.T, dir, kind string) testscript.Params {
 			"addr":     cmdAddr,
 			"example":  cmdExample,
 			"named":    cmdNamed,
+			"powerdns": cmdPowerDNS,
+			"api":      cmdAPI,
 			"wait-for": cmdWaitFor,
 			"get":      cmdGet,
 			"wait-get": cmdWaitGet,
