@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,41 +110,56 @@ func (b *bench) latency(ctx context.Context, h *house, name, goal string, addrs 
 // nameserver adds a BIND to the database, writes its configuration and runs it.
 func (h *house) nameserver(ctx context.Context, t *bed, name string) *testbed.Named {
 	dns, control, stats := testbed.FreeAddr(t), testbed.FreeAddr(t), testbed.FreeAddr(t)
-	h.dnsctl(ctx, "server", "add", name, "--new", "--type", "bind", "--address", dns, "--control", "rndc://"+control, "--stats", "http://"+stats)
-	dir := filepath.Join(h.dir, name)
-	h.dnsctl(ctx, "bootstrap", name, "--out", dir)
-	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("bootstrap --out: %v", err)
-	}
+	dir := h.newServer(ctx, name, "--type", "bind", "--address", dns, "--control", "rndc://"+control, "--stats", "http://"+stats)
 	return testbed.StartNamed(t, testbed.NamedOptions{ConfigFile: filepath.Join(dir, "named.conf"), Addr: dns, ControlAddr: control, StatsAddr: stats})
 }
 
-// measureFleet bootstraps a new BIND with all small zones each time.
+// powerdns adds a PowerDNS on SQLite in the same way.
+func (h *house) powerdns(ctx context.Context, t *bed, name string) *testbed.PowerDNS {
+	dns, control := testbed.FreeAddr(t), testbed.FreeAddr(t)
+	dir := h.newServer(ctx, name, "--type", "powerdns", "--address", dns, "--control", "http://"+control)
+	return testbed.StartPowerDNS(t, testbed.PowerDNSOptions{ConfigFile: filepath.Join(dir, "pdns.conf"), Addr: dns, APIAddr: control})
+}
+
+// newServer adds a server, and returns the folder with its configuration.
+func (h *house) newServer(ctx context.Context, name string, flags ...string) string {
+	h.dnsctl(ctx, append([]string{"server", "add", name, "--new"}, flags...)...)
+	dir := filepath.Join(h.dir, name)
+	h.dnsctl(ctx, "bootstrap", name, "--out", dir)
+	return dir
+}
+
+// measureFleet bootstraps a new BIND and a new PowerDNS with all small zones each
+// time, and looks at and after both.
 func measureFleet(ctx context.Context, b *bench, kind string) {
 	t := b.table(kind)
+	used := func(name string, u usage) {
+		t.add(name, "s", "", u.wall)
+		t.add(name+" cpu", "s", "", u.cpu)
+		t.add(name+" memory", "MB", "", u.rss)
+	}
 	for range b.repeat {
 		b.bed.inside(func(in *bed) {
 			h := b.house(ctx, in, kind)
 			h.importSmall(ctx)
 			h.start(ctx)
-			n := h.nameserver(ctx, in, "ns1")
-			u := h.dnsctl(ctx, "bootstrap", "ns1", "--wait", "-q")
-			t.add("fleet/bootstrap --wait", "s", "", u.wall)
-			t.add("fleet/bootstrap --wait cpu", "s", "", u.cpu)
-			t.add("fleet/bootstrap --wait memory", "MB", "", u.rss)
-			for _, verb := range [][]string{{"audit"}, {"audit", "--deep"}, {"sync", "--yes"}} {
-				u := h.dnsctl(ctx, append(verb, "-q")...)
-				name := "fleet/" + verb[0]
-				if len(verb) > 1 && verb[0] == "audit" {
-					name += " " + verb[1]
-				} else if verb[0] == "sync" {
-					name += ", nothing to do"
+			bind, powerdns := h.nameserver(ctx, in, "bind"), h.powerdns(ctx, in, "powerdns")
+			used("fleet/bootstrap --wait, BIND", h.dnsctl(ctx, "bootstrap", "bind", "--wait", "-q"))
+			used("fleet/bootstrap --wait, PowerDNS", h.dnsctl(ctx, "bootstrap", "powerdns", "--wait", "-q"))
+			for _, verb := range []struct {
+				name string
+				args []string
+			}{
+				{"audit", []string{"audit"}},
+				{"audit --deep", []string{"audit", "--deep"}},
+				{"sync, nothing to do", []string{"sync", "--yes"}},
+			} {
+				for _, servers := range [][]string{{"bind"}, {"powerdns"}, {"bind", "powerdns"}} {
+					used("fleet/"+verb.name+", "+strings.Join(servers, " and "), h.dnsctl(ctx, slices.Concat(verb.args, servers, []string{"-q"})...))
 				}
-				t.add(name, "s", "", u.wall)
-				t.add(name+" cpu", "s", "", u.cpu)
-				t.add(name+" memory", "MB", "", u.rss)
 			}
-			t.add("fleet/memory of named", "MB", "", status(n.PID(), "VmRSS"))
+			t.add("fleet/memory of named", "MB", "", status(bind.PID(), "VmRSS"))
+			t.add("fleet/memory of pdns_server", "MB", "", status(powerdns.PID(), "VmRSS"))
 			t.add("fleet/memory of mdns", "MB", "", status(h.mdns.Process.Pid, "VmRSS"))
 		})
 	}

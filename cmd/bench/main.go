@@ -159,7 +159,7 @@ func measures() []measure {
 		{"budget", "all zones transferred by an mdns that may keep 32 MiB of content", ours, measureBudget},
 		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
 		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
-		{"fleet", "bootstrap --wait, audit and sync of the small zones on BIND 9", ours, measureFleet},
+		{"fleet", "bootstrap --wait, audit and sync of the small zones on a BIND 9 and a PowerDNS", ours, measureFleet},
 		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", onPostgres, measureWrite},
 	}
 }
