@@ -67,7 +67,7 @@ install: ## the Debian packages that tests need (scripts/packages); no service i
 	scripts/install
 
 .PHONY: demo
-demo: ## the story, told with a private BIND 9 on loopback; leaves nothing behind
+demo: ## the story, told with a private BIND 9 and PowerDNS on loopback; leaves nothing behind
 	scripts/demo
 
 .PHONY: sample
