@@ -28,8 +28,11 @@ func newTSIGRotateCmd(a *App) *cobra.Command {
 after --overlap; until then both are accepted. The new key's name is the old one's
 with a number behind it, unless --new-name says otherwise.
 
-Make the nameservers know the new key (dnsctl tsig show NEW --for ...), then run
-dnsctl sync, which puts it into the zones' settings there.`,
+Make the nameservers know the new key (dnsctl tsig show NEW --for ...). Until one
+does, dnsctl goes on with the old key there. From then on it signs with the new one,
+and sync and the leader put it into the settings of the zones: all must know it
+before the old one ends. dnsctl audit --deep shows which zones still have the old
+one.`,
 		Example: "  dnsctl tsig rotate main\n  dnsctl tsig rotate main --overlap 72h --new-name main-2027",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

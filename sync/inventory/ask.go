@@ -68,6 +68,18 @@ func (d DNS) TXT(ctx context.Context, q Question) (string, error) {
 	return text, nil
 }
 
+// Accepts implements Asker.
+func (d DNS) Accepts(ctx context.Context, q Question) Acceptance {
+	a, err := d.Client.Ask(ctx, q.Addr, q.Zone, zone.TypeSOA, q.Key)
+	if err != nil {
+		return Doubtful
+	}
+	if _, ok := a.RRset(q.Zone, zone.TypeSOA); ok {
+		return Served
+	}
+	return Known
+}
+
 // Transfer implements Asker.
 func (d DNS) Transfer(ctx context.Context, q Question) (*zone.Snapshot, error) {
 	return d.Client.Transfer(ctx, q.Addr, q.Zone, q.Key, dnsclient.TransferOptions{})

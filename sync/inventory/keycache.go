@@ -15,35 +15,47 @@ import (
 const keyAge = 10 * time.Second
 
 // KeyCache remembers each server's key for NOTIFY and questions, so that not
-// every message opens a sealed secret. It may be used by many goroutines.
+// every message opens a sealed secret. It may be used by many goroutines; one
+// server's key is looked up by one of them, and holds up no other server.
 type KeyCache struct {
 	Fleet *Fleet
 
 	mu   sync.Mutex
-	keys map[int64]cachedKey
+	keys map[int64]*cachedKey
 }
 
 type cachedKey struct {
+	mu  sync.Mutex
 	key *wire.Key
 	at  time.Time
 }
 
-// Key is the newest valid key of the first of the server's pools that has one;
+// Key is the key in use with the server, of the first of its pools that has one;
 // nil when none has.
 func (c *KeyCache) Key(ctx context.Context, s fleet.Server, _ zone.Name) (*wire.Key, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	k := c.of(s.ID)
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	now := c.Fleet.Now()
-	if k, ok := c.keys[s.ID]; ok && now.Sub(k.at) < keyAge {
+	if !k.at.IsZero() && now.Sub(k.at) < keyAge {
 		return k.key, nil
 	}
 	ring, err := c.Fleet.keyring(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	k.key, k.at = ring.probe, now
+	return k.key, nil
+}
+
+func (c *KeyCache) of(server int64) *cachedKey {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.keys == nil {
-		c.keys = make(map[int64]cachedKey)
+		c.keys = make(map[int64]*cachedKey)
 	}
-	c.keys[s.ID] = cachedKey{ring.probe, now}
-	return ring.probe, nil
+	if c.keys[server] == nil {
+		c.keys[server] = new(cachedKey)
+	}
+	return c.keys[server]
 }

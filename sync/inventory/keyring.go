@@ -22,45 +22,43 @@ type Question struct {
 // keyring is the TSIG keys and primaries of one server's pools.
 type keyring struct {
 	server fleet.Server
-	newest map[int64]fleet.Key // pool -> newest valid key
+	keys   map[int64]fleet.Key // pool -> the key in use with this server
 	names  []zone.Name         // of every key that the store knows, retired ones too
 	probe  *wire.Key           // of the first pool that has one
 }
 
 func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
-	k := keyring{server: s, newest: make(map[int64]fleet.Key)}
+	k := keyring{server: s, keys: make(map[int64]fleet.Key)}
 	all, err := f.Store.Keys(ctx)
 	if err != nil {
 		return k, fmt.Errorf("read TSIG keys: %w", err)
 	}
+	valid := make(map[int64][]fleet.Key)
 	for _, key := range all {
 		k.names = append(k.names, key.Name)
-		cur, have := k.newest[key.Scope.PoolID]
-		if key.Scope.PoolID != 0 && key.Valid(f.Now()) && (!have || key.Created.After(cur.Created)) {
-			k.newest[key.Scope.PoolID] = key
+		if key.Scope.PoolID != 0 && key.Valid(f.Now()) {
+			valid[key.Scope.PoolID] = append(valid[key.Scope.PoolID], key)
 		}
 	}
 	for _, p := range s.Pools {
-		key, ok := k.newest[p.ID]
-		if !ok {
+		keys := valid[p.ID]
+		if len(keys) == 0 {
 			continue
 		}
-		plain, err := f.Sealer.Open(ctx, key.Secret)
+		slices.SortStableFunc(keys, func(a, b fleet.Key) int { return b.Created.Compare(a.Created) })
+		key, opened, err := f.inUse(ctx, s, keys)
 		if err != nil {
-			return k, fmt.Errorf("open TSIG key %s: %w", key.Name, err)
+			return k, err
 		}
-		alg, err := wire.ParseAlgorithm(key.Algorithm.String())
-		if err != nil {
-			return k, fmt.Errorf("TSIG key %s: %w", key.Name, err)
+		if k.keys[p.ID] = key; k.probe == nil {
+			k.probe = opened
 		}
-		k.probe = &wire.Key{Name: key.Name, Algorithm: alg, Secret: plain.Reveal()}
-		break
 	}
 	return k, nil
 }
 
 // primaries is what a zone should be configured with: the primaries of the pool
-// through which the server has it, with that pool's newest key.
+// through which the server has it, with the key of that pool that is in use here.
 func (k keyring) primaries(w fleet.Wanted) []nameserver.PrimaryRef {
 	for _, id := range w.Pools {
 		i := slices.IndexFunc(k.server.Pools, func(p fleet.Pool) bool { return p.ID == id })
@@ -69,7 +67,7 @@ func (k keyring) primaries(w fleet.Wanted) []nameserver.PrimaryRef {
 		}
 		refs := make([]nameserver.PrimaryRef, 0, len(k.server.Pools[i].Primaries))
 		for _, a := range k.server.Pools[i].Primaries {
-			refs = append(refs, nameserver.PrimaryRef{Addr: a, Key: k.newest[id].Name})
+			refs = append(refs, nameserver.PrimaryRef{Addr: a, Key: k.keys[id].Name})
 		}
 		return refs
 	}

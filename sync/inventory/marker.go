@@ -59,7 +59,9 @@ func (s *Session) CheckMarker(ctx context.Context) (plan.Marker, error) {
 	m, err := s.Driver.Zone(ctx, s.Server.Marker)
 	switch {
 	case err == nil:
-		return s.verdict(ctx, []nameserver.ZoneState{m}), nil
+		v := s.verdict(ctx, []nameserver.ZoneState{m})
+		v.Stray = m.Known && !plan.SamePrimaries(m.Primaries, s.keys.primaries(fleet.Wanted{Pools: s.MarkerPools()}))
+		return v, nil
 	case errors.Is(err, nameserver.ErrNoZone):
 		return s.verdict(ctx, nil), nil
 	}
@@ -117,7 +119,7 @@ func (s *Session) judge(ctx context.Context, m fleet.Mark) string {
 }
 
 // Question is a question about a zone to this session's server, signed with the
-// newest valid key of the first of its pools that has one.
+// key in use of the first of its pools that has one.
 func (s *Session) Question(name zone.Name) Question {
 	return Question{Addr: s.Server.ProbeAddr(), Zone: name, Key: s.keys.probe}
 }

@@ -44,6 +44,9 @@ type Asker interface {
 	SOAs(ctx context.Context, q []Question, got func(i int, p plan.Probe)) error
 	// TXT is the first TXT record at name, as one text.
 	TXT(ctx context.Context, q Question) (string, error)
+	// Accepts asks for the zone's SOA to find out whether the server takes the
+	// question's key.
+	Accepts(ctx context.Context, q Question) Acceptance
 	// Transfer is the zone's content as the server has it.
 	Transfer(ctx context.Context, q Question) (*zone.Snapshot, error)
 }
@@ -55,6 +58,8 @@ type Fleet struct {
 	Sealer secret.Sealer
 	DNS    Asker
 	Now    func() time.Time
+
+	proofs proofs
 }
 
 // Session is a nameserver being looked at or worked on; it belongs to one

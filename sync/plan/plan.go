@@ -61,6 +61,7 @@ type Marker struct {
 	State  MarkerState
 	Reason string // for a person, when it is not MarkerSound
 	Pos    int64  // of the feed, which a sound one states
+	Stray  bool   // it is transferred from elsewhere, or with another key, than it should be by now
 }
 
 // MarkerState is the verdict on a marker.

@@ -82,6 +82,20 @@ func (d DNS) TXT(ctx context.Context, q inventory.Question) (string, error) {
 	return text, nil
 }
 
+// Accepts implements inventory.Asker.
+func (d DNS) Accepts(_ context.Context, q inventory.Question) inventory.Acceptance {
+	s := d.at(q.Addr)
+	switch {
+	case s == nil || s.Asked != nil && s.Asked(q.Zone):
+		return inventory.Doubtful
+	case s.Rejects != nil && s.Rejects(q.Key.Name):
+		return inventory.Doubtful
+	case d.soa(q).Serves:
+		return inventory.Served
+	}
+	return inventory.Known
+}
+
 // Transfer implements inventory.Asker.
 func (d DNS) Transfer(ctx context.Context, q inventory.Question) (*zone.Snapshot, error) {
 	if err := ctx.Err(); err != nil {

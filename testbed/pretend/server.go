@@ -20,6 +20,8 @@ type Server struct {
 	Before func(op string, name zone.Name) error
 	// Asked is called before each question over DNS; true leaves it unanswered.
 	Asked func(name zone.Name) (lost bool)
+	// Rejects says whether the server does not know a TSIG key.
+	Rejects func(key zone.Name) bool
 	// Stalled says whether a transfer of the zone goes nowhere.
 	Stalled func(name zone.Name) bool
 	// Undead zones are on the wire after they were deleted.
