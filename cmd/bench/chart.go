@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -59,6 +60,7 @@ func (r *report) draw(c chart) string {
 	for _, p := range c.panels {
 		y = r.drawPanel(&body, p, y)
 	}
+	y -= panelGap - barStep // below the last
 	title := html.EscapeString(c.title)
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%[1]d" height="%[2]d" role="img" aria-label="%[3]s">
 <title>%[3]s</title>
@@ -97,6 +99,18 @@ func (s scale) at(v float64) float64 {
 	return barsFrom + part*(barsTo-barsFrom)
 }
 
+// tick is a power of ten on a scale.
+func tick(v float64) string {
+	suffix := ""
+	switch {
+	case v >= 1e6:
+		v, suffix = v/1e6, " M"
+	case v >= 1e3:
+		v, suffix = v/1e3, " k"
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64) + suffix
+}
+
 // drawPanel draws below y and says where the next panel may begin.
 func (r *report) drawPanel(w *strings.Builder, p panel, y int) int {
 	var names []string
@@ -121,7 +135,7 @@ func (r *report) drawPanel(w *strings.Builder, p panel, y int) int {
 	bottom := top + len(figures)*barStep
 	if s.log {
 		for v := s.low; v <= s.high; v *= 10 {
-			fmt.Fprintf(w, "<line class=\"line\" x1=\"%.1f\" x2=\"%.1[1]f\" y1=\"%d\" y2=\"%d\"/><text class=\"faint\" x=\"%.1[1]f\" y=\"%[4]d\" text-anchor=\"middle\">%s</text>\n", s.at(v), top, bottom, bottom+14, short(v))
+			fmt.Fprintf(w, "<line class=\"line\" x1=\"%.1f\" x2=\"%.1[1]f\" y1=\"%d\" y2=\"%d\"/><text class=\"faint\" x=\"%.1[1]f\" y=\"%[4]d\" text-anchor=\"middle\">%s</text>\n", s.at(v), top, bottom, bottom+14, tick(v))
 		}
 	}
 	for i, f := range figures {

@@ -15,10 +15,8 @@ import (
 	"dnsctl/zone"
 )
 
-const (
-	changes     = 100 // commits of one sample
-	changeEvery = 100 * time.Millisecond
-)
+// changeEvery is the pause between the commits of one sample of waits.
+const changeEvery = 100 * time.Millisecond
 
 // measureServed and measureBIND commit from this process, with the packages that
 // the command uses, so that the moment of the commit is known to the
@@ -67,7 +65,7 @@ func (b *bench) latency(ctx context.Context, h *house, name, goal string, addrs 
 	for range b.repeat {
 		took := map[string][]float64{}
 		next := time.NewTicker(changeEvery)
-		for i := range changes {
+		for i := range b.changes {
 			<-next.C
 			begin := time.Now()
 			ops := []edit.Op{{Verb: edit.Set, Owner: zone.MustParseName("www." + apex.String()), Type: zone.TypeA, Data: []string{string([]byte{198, 18, byte(i), byte(time.Now().UnixNano())})}}}

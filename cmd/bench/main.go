@@ -43,6 +43,7 @@ type options struct {
 	zones   int
 	many    int
 	sample  time.Duration
+	changes int
 	stores  []string
 	peers   []string
 	match   *regexp.Regexp
@@ -59,11 +60,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&o.repeat, "n", 5, "repeat each measure this often")
-	f.BoolVar(&o.quick, "quick", false, "a small run: once, a second for each rate, 100,000 records, 1,000 zones, unless other flags say otherwise")
+	f.BoolVar(&o.quick, "quick", false, "a small run: once, half a second for each rate, 20 changes, 100,000 records, 1,000 zones, unless other flags say otherwise")
 	f.IntVar(&o.records, "records", 1_000_000, "records of the big zone")
 	f.IntVar(&o.zones, "zones", 10_000, "small zones, of 10 records each")
 	f.IntVar(&o.many, "many", 0, "small zones of the measure many, which is left out when this is 0")
 	f.DurationVar(&o.sample, "sample", 2*time.Second, "measure each rate for so long")
+	f.IntVar(&o.changes, "changes", 100, "commits one by one, ten a second, of one sample of waits")
 	stores := f.String("store", "sqlite,postgres", "the databases")
 	peers := f.String("peers", strings.Join(peerNames(), ","), "the other nameservers; none when empty")
 	match := f.String("run", "", "only measures whose name/server this regular expression matches; -list lists them")
@@ -83,14 +85,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		set := map[string]bool{}
 		f.Visit(func(f *flag.Flag) { set[f.Name] = true })
 		for name, small := range map[string]func(){"n": func() { o.repeat = 1 }, "records": func() { o.records = 100_000 }, "zones": func() { o.zones = 1000 },
-			"sample": func() { o.sample = time.Second }} {
+			"sample": func() { o.sample = time.Second / 2 }, "changes": func() { o.changes = 20 }} {
 			if !set[name] {
 				small()
 			}
 		}
 	}
-	if o.repeat < 1 || o.records < 1000 || o.zones < 100 || o.sample <= 0 || o.many != 0 && o.many < 100 {
-		return o, errors.New("-n is at least 1, -records 1000, -zones and -many 100, -sample more than nothing")
+	if o.repeat < 1 || o.records < 1000 || o.zones < 100 || o.sample <= 0 || o.many != 0 && o.many < 100 || o.changes < 1 {
+		return o, errors.New("-n is at least 1, -records 1000, -zones and -many 100, -sample more than nothing, -changes 1")
 	}
 	o.stores, o.peers = fields(*stores), fields(*peers)
 	for _, s := range o.stores {

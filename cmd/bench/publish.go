@@ -254,19 +254,33 @@ func (r *report) missingTable() string {
 }
 
 func (r *report) goalTable() string {
-	out := head("goal", "", "reached", "asked for", "")
-	for _, c := range r.Goals {
-		reached, bound := short(c.Value)+" "+c.Unit, short(c.Bound)
-		if c.Met == nil {
-			reached, bound = "", ""
-		} else if c.Of != "" {
-			bound += ", of " + r.label(c.Of)
+	out := head("goal", "SQLite", "PostgreSQL")
+	for _, g := range goals() {
+		cells := []string{g.text}
+		for _, server := range ours {
+			cells = append(cells, r.goalCell(g.text, server))
 		}
-		verdict := c.verdict()
-		if verdict == "missed" {
-			verdict = "**missed**"
-		}
-		out += row(c.Goal, strings.TrimPrefix(r.label(c.Server), "dnsctl on "), reached, bound, verdict)
+		out += row(cells...)
 	}
 	return out
+}
+
+func (r *report) goalCell(text, server string) string {
+	i := slices.IndexFunc(r.Goals, func(c conclusion) bool { return c.Goal == text && c.Server == server })
+	if i < 0 {
+		return ""
+	}
+	c := r.Goals[i]
+	if c.Met == nil {
+		return c.Why
+	}
+	bound := short(c.Bound)
+	if c.Of != "" {
+		bound += " by " + r.label(c.Of)
+	}
+	verdict := c.verdict()
+	if !*c.Met {
+		verdict = "**" + verdict + "**"
+	}
+	return fmt.Sprintf("%s: %s %s, asked for %s", verdict, short(c.Value), c.Unit, bound)
 }

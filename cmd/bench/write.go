@@ -140,7 +140,7 @@ func (w *writers) slowly(ctx context.Context, t *table) {
 	next := time.NewTicker(changeEvery)
 	defer next.Stop()
 	var done []committed
-	for i := range changes {
+	for i := range w.b.changes {
 		<-next.C
 		c, err := w.one(ctx, i%w.b.zones)
 		w.b.bed.must("edit a record", err)
