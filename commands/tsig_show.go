@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dnsctl/fleet"
+	"dnsctl/nameserver"
 	"dnsctl/render"
 	"dnsctl/zone"
 )
@@ -17,30 +18,6 @@ type tsigShowOptions struct {
 	name, program string
 	secret        bool
 }
-
-// snippets make a program know a key: name, algorithm and secret go into the
-// text.
-var snippets = map[string]string{
-	"bind": `key "%[1]s" { algorithm %[2]s; secret "%[3]s"; };
-`,
-	"dig": `# Save this in a file that only you can read, and use: dig -k FILE
-key "%[1]s" { algorithm %[2]s; secret "%[3]s"; };
-`,
-	"knot": `key:
-  - id: "%[1]s"
-    algorithm: %[2]s
-    secret: "%[3]s"
-`,
-	"nsd": `key:
-    name: "%[1]s"
-    algorithm: %[2]s
-    secret: "%[3]s"
-`,
-	"powerdns": `pdnsutil import-tsig-key '%[1]s' %[2]s '%[3]s'
-`,
-}
-
-func programs() []string { return []string{"bind", "nsd", "knot", "powerdns", "dig"} }
 
 func newTSIGShowCmd(a *App) *cobra.Command {
 	var o tsigShowOptions
@@ -57,14 +34,14 @@ program know it. The secret is left out unless --show-secret asks for it.`,
 			return runTSIGShow(cmd.Context(), a, o)
 		},
 	}
-	c.Flags().Var(newEnum(&o.program, "", programs()...), "for", "the program that is to know it")
+	c.Flags().Var(newEnum(&o.program, "", nameserver.KeyPrograms()...), "for", "the program that is to know it")
 	c.Flags().BoolVar(&o.secret, "show-secret", false, "with the secret")
 	return c
 }
 
 func runTSIGShow(ctx context.Context, a *App, o tsigShowOptions) error {
 	if o.secret && o.program == "" {
-		o.program = "bind"
+		o.program = nameserver.KeyPrograms()[0]
 	}
 	k, err := a.key(ctx, o.name)
 	if err != nil {
@@ -79,7 +56,7 @@ func runTSIGShow(ctx context.Context, a *App, o tsigShowOptions) error {
 			return err
 		}
 	}
-	s := snippet{k.Name, o.program, fmt.Sprintf(snippets[o.program], keyText(k.Name), algorithmText(k), text)}
+	s := snippet{k.Name, o.program, nameserver.KeyText(o.program, keyText(k.Name), algorithmText(k), text)}
 	if a.Out.Format.Machine() || a.Out.Format == render.Name || len(a.Out.Columns) > 0 {
 		return snippetColumns.Result(a.Out, s)
 	}
