@@ -198,6 +198,25 @@ func TestLibrariesStayInTheirRooms(t *testing.T) {
 	}
 }
 
+// TestOnlyDriversKnowServerTypes keeps what is true of one kind of nameserver
+// below nameserver/.
+func TestOnlyDriversKnowServerTypes(t *testing.T) {
+	t.Parallel()
+	kinds := regexp.MustCompile(`"(bind|nsd|knot|powerdns)"`)
+	for _, s := range sources(t) {
+		if s.test || withinAny(s.room, []string{"nameserver", "cmd"}) || withinAny(s.room, forTests) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.FromSlash(s.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := kinds.Find(text); name != nil {
+			t.Errorf("%s names the server type %s: let nameserver.Type or nameserver.Driver say what is true of it", s.file, name)
+		}
+	}
+}
+
 func TestArchitectureMentionsEveryFolder(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(architecture)
