@@ -61,7 +61,7 @@ type Task struct {
 	Attempts    int         `json:"attempts"`
 	Since       time.Time   `json:"since"`
 	NextTry     time.Time   `json:"next_try"`
-	LastError   string      `json:"last_error,omitempty"`
+	LastError   string      `json:"last_error"`
 }
 
 // Copy is a quarantined copy of a zone as a nameserver had it.
