@@ -82,7 +82,8 @@ func (b *Bootstrapper) bring(ctx context.Context, s fleet.Server, o Options, w i
 		out, err = b.run(ctx, s, o, w)
 		return err
 	})
-	late := o.Wait && err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded)
+	// A server that was never read is unknown, which is worse than late.
+	late := o.Wait && err != nil && out.Complete && errors.Is(ctx.Err(), context.DeadlineExceeded)
 	if late {
 		err = context.Cause(ctx)
 	}
