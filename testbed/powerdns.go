@@ -37,6 +37,7 @@ type PowerDNSOptions struct {
 	// addresses are then what it says, and APIAddr may be empty.
 	ConfigFile    string
 	Addr, APIAddr string
+	Args          []string // more arguments
 }
 
 // PowerDNS is a running PowerDNS Authoritative Server.
@@ -48,6 +49,7 @@ type PowerDNS struct {
 	KeyFile    string // the same in a file, mode 0600
 	ConfigFile string
 
+	args []string
 	instance
 }
 
@@ -101,7 +103,7 @@ func StartPowerDNS(t T, opts PowerDNSOptions) *PowerDNS {
 }
 
 func (p *PowerDNS) adopt(opts PowerDNSOptions) {
-	p.ConfigFile, p.Addr = opts.ConfigFile, opts.Addr
+	p.ConfigFile, p.Addr, p.args = opts.ConfigFile, opts.Addr, opts.Args
 	if opts.APIAddr != "" {
 		p.APIURL = "http://" + opts.APIAddr
 	}
@@ -187,6 +189,7 @@ func (p *PowerDNS) start() error {
 	if name != "pdns" {
 		args = append(args, "--config-name="+strings.TrimPrefix(name, "pdns-"))
 	}
+	args = append(args, p.args...)
 	if p.proc, err = startProcess(filepath.Join(p.Dir, "pdns.log"), nil, program, args...); err != nil {
 		return err
 	}

@@ -5,8 +5,11 @@ import (
 	"compress/gzip"
 	"database/sql"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -231,6 +234,64 @@ func TestCredentialsAreReadAndNeverShown(t *testing.T) {
 	for _, url := range []string{"http://127.0.0.1:8081", "https://dns.example/pdns/", "http://[::1]:8081/"} {
 		if err := New().Check(fleet.Server{Control: url}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestTheReadmeMakesItRunAsItsOwnUser does what the README says.
+func TestTheReadmeMakesItRunAsItsOwnUser(t *testing.T) {
+	t.Parallel()
+	if _, err := user.Lookup("pdns"); err != nil || os.Geteuid() != 0 {
+		t.Skip("only root can, where there is a user pdns")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // others may go through
+		t.Fatal(err)
+	}
+	dns, control := testbed.FreeAddr(t), testbed.FreeAddr(t)
+	r := request(t, dns, "http://"+control, dir)
+	files, err := New().Config(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, files)
+	var args []string
+	for line := range strings.Lines(string(files[2].Content)) {
+		words := strings.Fields(line)
+		switch {
+		case !strings.HasPrefix(line, "  ") || len(words) == 0:
+		case words[0] == "chown" || words[0] == "chmod":
+			if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", line, err, out)
+			}
+		case words[0] == "pdns_server" && args == nil:
+			args = words[2:] // --config-dir comes first
+		}
+	}
+	if len(args) != 2 {
+		t.Fatalf("the README runs it with %q", args)
+	}
+	p := testbed.StartPowerDNS(t, testbed.PowerDNSOptions{ConfigFile: filepath.Join(dir, configFile), Addr: dns, APIAddr: control, Args: args})
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil || strings.Contains(string(status), "Uid:\t0\t") {
+		t.Errorf("it runs as root: %v", err)
+	}
+	d, err := New().Open(nameserver.Target{Server: r.Server, Credential: r.Credential})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Add(t.Context(), nameserver.ZoneConfig{Name: zone.MustParseName("a.test."), Primaries: []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort(dns)}}}); err != nil {
+		t.Error(err)
+	}
+	// What SQLite keeps beside the database holds the same secrets.
+	databases, err := filepath.Glob(filepath.Join(dir, dataFolder, databaseFile+"*"))
+	if err != nil || len(databases) < 2 {
+		t.Error(databases, err)
+	}
+	for _, f := range databases {
+		if info, err := os.Stat(f); err != nil || info.Mode().Perm()&0o007 != 0 {
+			t.Errorf("%s: %v, %v", f, info, err)
 		}
 	}
 }
