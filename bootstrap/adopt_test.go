@@ -3,6 +3,8 @@ package bootstrap_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"dnsctl/bootstrap"
 	"dnsctl/edit"
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -265,5 +268,72 @@ func TestWhatCannotBeAdoptedIsRefusedWithItsReason(t *testing.T) {
 	}
 	if z, err := h.store.Zone(t.Context(), name("same.example.")); err != nil || z.Edition.Version != 1 {
 		t.Errorf("it was written: %+v, %v", z.Edition, err)
+	}
+}
+
+// TestAPowerDNSZoneIsAdoptedWithoutAFailedAnswer: PowerDNS changes the kind of a
+// zone in place, so every answer stands.
+func TestAPowerDNSZoneIsAdoptedWithoutAFailedAnswer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"Native", "Master"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, "")
+			h.importZone("ours.example.", small)
+			p := testbed.StartPowerDNS(t, testbed.PowerDNSOptions{})
+			key, err := os.ReadFile(p.KeyFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			added, err := h.boot.Add(t.Context(), h.store, bootstrap.NewServer{Pools: []string{"eu"}, ControlKey: key,
+				Server: fleet.Server{Name: "ns1", Type: "powerdns", Address: netip.MustParseAddrPort(p.Addr), Control: p.APIURL}}, edit.Meta{Command: "server add"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rep, err := h.boot.Run(t.Context(), "ns1", bootstrap.Options{Wait: true, Options: h.options("bootstrap")})
+			if err != nil || rep.Exit != report.ExitOK {
+				t.Fatalf("bootstrap: %v, %+v", err, rep.Servers)
+			}
+			body := `{"name": "old.example.", "kind": "` + kind + `", "soa_edit_api": "", "rrsets": [
+				{"name": "old.example.", "type": "SOA", "ttl": 300, "records": [{"content": "ns1.old.example. h.old.example. 7 7200 900 1209600 300", "disabled": false}]},
+				{"name": "old.example.", "type": "NS", "ttl": 300, "records": [{"content": "ns1.old.example.", "disabled": false}]},
+				{"name": "ns1.old.example.", "type": "A", "ttl": 300, "records": [{"content": "192.0.2.1", "disabled": false}]},
+				{"name": "www.old.example.", "type": "A", "ttl": 300, "records": [{"content": "192.0.2.2", "disabled": false}]}]}`
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.APIURL+"/api/v1/servers/localhost/zones", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("X-API-Key", p.APIKey)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.StatusCode != http.StatusCreated {
+				text, _ := io.ReadAll(res.Body)
+				t.Fatalf("make the zone: %s: %s", res.Status, text)
+			}
+			l := h.load(added.Server, "www.old.example.", "\xc0\x00\x02\x02")
+			adopted := h.adopt(added.Server, "old.example.", apply.AdoptOptions{})
+			l.more(h)
+			l.stop()
+			t.Logf("%d of %d answers failed", l.failed.Load(), l.asked.Load())
+			if adopted.Exit != report.ExitOK || l.failed.Load() > 0 {
+				t.Fatalf("exit %d, %+v; %v", adopted.Exit, adopted.Servers, l.how)
+			}
+			h.mustAudit(report.ExitOK)
+			copies, err := h.store.Copies(t.Context(), "ns1", name("old.example."))
+			if err != nil || len(copies) != 1 || copies[0].Records != 4 {
+				t.Errorf("copies %+v, %v", copies, err)
+			}
+			r, err := h.edit.Records(t.Context(), name("old.example."), []edit.Op{{Verb: edit.Set, Owner: name("www.old.example."), Type: zone.TypeA, Data: []string{"\xc0\x00\x02\x09"}}}, edit.Meta{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			testbed.Eventually(t, 20*time.Second, func() bool {
+				got, ok := h.serial(added.Server, "old.example.")
+				return ok && got == r.Serial
+			})
+		})
 	}
 }

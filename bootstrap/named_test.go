@@ -25,6 +25,7 @@ import (
 	"dnsctl/mdns"
 	"dnsctl/nameserver"
 	"dnsctl/nameserver/bind"
+	"dnsctl/nameserver/powerdns"
 	"dnsctl/report"
 	"dnsctl/secret"
 	"dnsctl/store"
@@ -91,7 +92,7 @@ func newHouse(t *testing.T, url string) *house {
 	t.Cleanup(func() { prober.Close() })
 	h.dns = inventory.DNS{Client: &dnsclient.Client{}, Prober: prober}
 	h.edit = &edit.Editor{Store: h.store, Now: time.Now}
-	h.fleet = &inventory.Fleet{Store: h.store, Types: []nameserver.Type{bind.New()}, Sealer: sealer, DNS: h.dns, Now: time.Now}
+	h.fleet = &inventory.Fleet{Store: h.store, Types: []nameserver.Type{bind.New(), powerdns.New()}, Sealer: sealer, DNS: h.dns, Now: time.Now}
 	applier := &apply.Applier{Store: h.store, Edit: h.edit, Sealer: sealer, DNS: h.dns, Now: time.Now, Log: h.log}
 	h.syncer = &apply.Syncer{Fleet: h.fleet, Applier: applier, Locks: h.store, Holder: "test"}
 	h.boot = &bootstrap.Bootstrapper{Store: h.store, Fleet: h.fleet, Applier: applier, Locks: h.store, Holder: "test", Now: time.Now}
