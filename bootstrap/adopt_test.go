@@ -22,7 +22,9 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/report"
+	"dnsctl/secret"
 	"dnsctl/sync/apply"
+	"dnsctl/sync/inventory"
 	"dnsctl/testbed"
 	"dnsctl/wire"
 	"dnsctl/zone"
@@ -280,20 +282,7 @@ func TestAPowerDNSZoneIsAdoptedWithoutAFailedAnswer(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t, "")
 			h.importZone("ours.example.", small)
-			p := testbed.StartPowerDNS(t, testbed.PowerDNSOptions{})
-			key, err := os.ReadFile(p.KeyFile)
-			if err != nil {
-				t.Fatal(err)
-			}
-			added, err := h.boot.Add(t.Context(), h.store, bootstrap.NewServer{Pools: []string{"eu"}, ControlKey: key,
-				Server: fleet.Server{Name: "ns1", Type: "powerdns", Address: netip.MustParseAddrPort(p.Addr), Control: p.APIURL}}, edit.Meta{Command: "server add"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			rep, err := h.boot.Run(t.Context(), "ns1", bootstrap.Options{Wait: true, Options: h.options("bootstrap")})
-			if err != nil || rep.Exit != report.ExitOK {
-				t.Fatalf("bootstrap: %v, %+v", err, rep.Servers)
-			}
+			p, server := h.newPowerDNS()
 			body := `{"name": "old.example.", "kind": "` + kind + `", "soa_edit_api": "", "rrsets": [
 				{"name": "old.example.", "type": "SOA", "ttl": 300, "records": [{"content": "ns1.old.example. h.old.example. 7 7200 900 1209600 300", "disabled": false}]},
 				{"name": "old.example.", "type": "NS", "ttl": 300, "records": [{"content": "ns1.old.example.", "disabled": false}]},
@@ -313,8 +302,8 @@ func TestAPowerDNSZoneIsAdoptedWithoutAFailedAnswer(t *testing.T) {
 				text, _ := io.ReadAll(res.Body)
 				t.Fatalf("make the zone: %s: %s", res.Status, text)
 			}
-			l := h.load(added.Server, "www.old.example.", "\xc0\x00\x02\x02")
-			adopted := h.adopt(added.Server, "old.example.", apply.AdoptOptions{})
+			l := h.load(server, "www.old.example.", "\xc0\x00\x02\x02")
+			adopted := h.adopt(server, "old.example.", apply.AdoptOptions{})
 			l.more(h)
 			l.stop()
 			t.Logf("%d of %d answers failed", l.failed.Load(), l.asked.Load())
@@ -331,9 +320,60 @@ func TestAPowerDNSZoneIsAdoptedWithoutAFailedAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			testbed.Eventually(t, 20*time.Second, func() bool {
-				got, ok := h.serial(added.Server, "old.example.")
+				got, ok := h.serial(server, "old.example.")
 				return ok && got == r.Serial
 			})
 		})
 	}
+}
+
+// newPowerDNS adds a PowerDNS that runs already and bootstraps it.
+func (h *house) newPowerDNS() (*testbed.PowerDNS, fleet.Server) {
+	h.Helper()
+	p := testbed.StartPowerDNS(h, testbed.PowerDNSOptions{})
+	key, err := os.ReadFile(p.KeyFile)
+	if err != nil {
+		h.Fatal(err)
+	}
+	added, err := h.boot.Add(h.Context(), h.store, bootstrap.NewServer{Pools: []string{"eu"}, ControlKey: key,
+		Server: fleet.Server{Name: "ns1", Type: "powerdns", Address: netip.MustParseAddrPort(p.Addr), Control: p.APIURL}}, edit.Meta{Command: "server add"})
+	if err != nil {
+		h.Fatal(err)
+	}
+	rep, err := h.boot.Run(h.Context(), "ns1", bootstrap.Options{Wait: true, Options: h.options("bootstrap")})
+	if err != nil || rep.Exit != report.ExitOK {
+		h.Fatalf("bootstrap: %v, %+v", err, rep.Servers)
+	}
+	return p, added.Server
+}
+
+// TestAPowerDNSGetsARotatedKey: it takes keys over its API, so that nobody has to
+// make the new one known to it.
+func TestAPowerDNSGetsARotatedKey(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, "")
+	h.importZone("ours.example.", small)
+	_, s := h.newPowerDNS()
+	sealed, err := h.fleet.Sealer.Seal(t.Context(), secret.New([]byte("fedcba9876543210fedcba9876543210")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := h.store.Pool(t.Context(), "eu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.store.CreateKey(t.Context(), fleet.Key{Name: name("eu-2."), Algorithm: wire.HMACSHA256.Name(), Secret: sealed, Scope: fleet.Scope{PoolID: pool.ID}}, fleet.By{}); err != nil {
+		t.Fatal(err)
+	}
+	inUse := func() zone.Name {
+		fresh := &inventory.Fleet{Store: h.store, Types: h.fleet.Types, Sealer: h.fleet.Sealer, DNS: h.dns, Now: time.Now}
+		ses, err := fresh.Open(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ses.Close()
+		return ses.Question(name("ours.example.")).Key.Name
+	}
+	h.sync(report.ExitOK) // with the old one, and offers the new one
+	testbed.Eventually(t, 20*time.Second, func() bool { return inUse().Equal(name("eu-2.")) })
 }

@@ -147,6 +147,9 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 		return err
 	}
 	l.looked(m, mark)
+	if mark.State == plan.MarkerSound {
+		ses.OfferKeys(ctx)
+	}
 	if mark.Stray { // a key was rotated, and the server knows the new one by now
 		l.setDirty(m)
 	}

@@ -46,6 +46,13 @@ type Driver interface {
 	Close() error
 }
 
+// KeyHolder is a driver that gives its server TSIG keys over the control channel.
+// Other servers have them in their configuration.
+type KeyHolder interface {
+	// HoldKey makes sure that the server has the key.
+	HoldKey(ctx context.Context, key zone.Name) error
+}
+
 // Errors that drivers return, wrapped with what they are about.
 var (
 	ErrNoZone      = errors.New("the nameserver does not have the zone")

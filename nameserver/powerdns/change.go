@@ -117,6 +117,11 @@ type tsigKey struct {
 	Key       string `json:"key"` // base64
 }
 
+// HoldKey implements nameserver.KeyHolder.
+func (d *driver) HoldKey(ctx context.Context, key zone.Name) error {
+	return d.ensureKey(ctx, key.Lower())
+}
+
 // ensureKey makes sure that the server has a TSIG key, and makes it there. One of
 // this name with another secret is somebody else's, and stays.
 func (d *driver) ensureKey(ctx context.Context, name zone.Name) error {

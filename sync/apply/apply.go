@@ -91,6 +91,9 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 		o.Progress = func(report.Progress) {}
 	}
 	r := &run{Applier: a, o: o, s: s, p: p}
+	if p.Marker == plan.MarkerSound {
+		s.OfferKeys(ctx)
+	}
 	r.adds(ctx)
 	r.changes(ctx)
 	r.prove(ctx)

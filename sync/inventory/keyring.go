@@ -24,6 +24,7 @@ type keyring struct {
 	server fleet.Server
 	keys   map[int64]fleet.Key // pool -> the key in use with this server
 	names  []zone.Name         // of every key that the store knows, retired ones too
+	newer  []zone.Name         // newest keys of pools, where they are not in use yet
 	probe  *wire.Key           // of the first pool that has one
 }
 
@@ -52,6 +53,9 @@ func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
 		}
 		if k.keys[p.ID] = key; k.probe == nil {
 			k.probe = opened
+		}
+		if key.ID != keys[0].ID {
+			k.newer = append(k.newer, keys[0].Name)
 		}
 	}
 	return k, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dnsctl/fleet"
+	"dnsctl/nameserver"
 	"dnsctl/wire"
 )
 
@@ -92,6 +93,18 @@ func (f *Fleet) inUse(ctx context.Context, s fleet.Server, keys []fleet.Key) (fl
 		}
 	}
 	return keys[best], opened, nil
+}
+
+// OfferKeys gives a server that takes keys over its control channel those that it
+// does not use yet; the next session finds out whether it accepts them. That it
+// fails is no matter: the old ones work. The server's marker was sound.
+func (s *Session) OfferKeys(ctx context.Context) {
+	holder, ok := s.Driver.(nameserver.KeyHolder)
+	for _, key := range s.keys.newer {
+		if !ok || holder.HoldKey(ctx, key) != nil {
+			return
+		}
+	}
 }
 
 func (f *Fleet) openKey(ctx context.Context, key fleet.Key) (*wire.Key, error) {
