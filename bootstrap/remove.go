@@ -135,7 +135,10 @@ func (r *removal) zones(ctx context.Context, ses *inventory.Session) error {
 			gone = append(gone, st.Item)
 		}
 	}
-	r.out = only(apply.Report(p))
+	if r.out = only(apply.Report(p)); len(r.out.Items) == 0 {
+		// Nothing of ours is on it: a marker that is gone already withholds nothing.
+		r.out.Withheld, r.out.Allowed = "", nil
+	}
 	if len(gone) == 0 {
 		return nil
 	}
