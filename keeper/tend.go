@@ -148,7 +148,7 @@ func (l *leader) look(ctx context.Context, m *member, s fleet.Server) error {
 	}
 	l.looked(m, mark)
 	if mark.State == plan.MarkerSound {
-		ses.OfferKeys(ctx)
+		l.Applier.OfferKeys(ctx, ses, l.Meta)
 	}
 	if mark.Stray { // a key was rotated, and the server knows the new one by now
 		l.setDirty(m)

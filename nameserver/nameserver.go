@@ -49,8 +49,9 @@ type Driver interface {
 // KeyHolder is a driver that gives its server TSIG keys over the control channel.
 // Other servers have them in their configuration.
 type KeyHolder interface {
-	// HoldKey makes sure that the server has the key.
-	HoldKey(ctx context.Context, key zone.Name) error
+	// HoldKey makes sure that the server has the key, and says whether it had to make
+	// it. ErrRefused when it has another one of that name.
+	HoldKey(ctx context.Context, key zone.Name) (made bool, err error)
 }
 
 // Errors that drivers return, wrapped with what they are about.

@@ -102,7 +102,7 @@ func (d *driver) check(ctx context.Context, z nameserver.ZoneConfig) (secondary,
 		s.Masters = append(s.Masters, p.Addr.String())
 	}
 	if key := z.Primaries[0].Key; key != "" {
-		if err := d.ensureKey(ctx, key.Lower()); err != nil {
+		if _, err := d.HoldKey(ctx, key); err != nil {
 			return s, err
 		}
 		s.PrimaryKeys, s.SecondaryKeys = []string{nameText(key)}, []string{nameText(key)}
@@ -117,42 +117,38 @@ type tsigKey struct {
 	Key       string `json:"key"` // base64
 }
 
-// HoldKey implements nameserver.KeyHolder.
-func (d *driver) HoldKey(ctx context.Context, key zone.Name) error {
-	return d.ensureKey(ctx, key.Lower())
-}
-
-// ensureKey makes sure that the server has a TSIG key, and makes it there. One of
+// HoldKey makes sure that the server has a TSIG key, and makes it there. One of
 // this name with another secret is somebody else's, and stays.
-func (d *driver) ensureKey(ctx context.Context, name zone.Name) error {
-	if d.keys[name] {
-		return nil
+func (d *driver) HoldKey(ctx context.Context, name zone.Name) (made bool, err error) {
+	if name = name.Lower(); d.keys[name] {
+		return false, nil
 	}
 	var has, want tsigKey
 	if d.key != nil {
 		k, err := d.key(ctx, name)
 		if err != nil {
-			return fmt.Errorf("TSIG key %s: %w", name, err)
+			return false, fmt.Errorf("TSIG key %s: %w", name, err)
 		}
 		want = tsigKey{Name: nameText(name), Algorithm: strings.TrimSuffix(k.Algorithm.Lower().String(), "."),
 			Key: base64.StdEncoding.EncodeToString(k.Secret.Reveal())}
 	}
-	err := d.call(ctx, http.MethodGet, "/tsigkeys/"+id(name), nil, &has)
+	err = d.call(ctx, http.MethodGet, "/tsigkeys/"+id(name), nil, &has)
 	switch {
 	case errors.Is(err, errNotFound) && d.key == nil:
-		return fmt.Errorf("%w: it has no TSIG key %s", nameserver.ErrRefused, name)
+		return false, fmt.Errorf("%w: it has no TSIG key %s", nameserver.ErrRefused, name)
 	case errors.Is(err, errNotFound):
 		if err := noAPI(d.call(ctx, http.MethodPost, "/tsigkeys", want, nil)); err != nil {
-			return fmt.Errorf("make TSIG key %s: %w", name, err)
+			return false, fmt.Errorf("make TSIG key %s: %w", name, err)
 		}
+		made = true
 	case err != nil:
-		return fmt.Errorf("look for TSIG key %s: %w", name, err)
+		return false, fmt.Errorf("look for TSIG key %s: %w", name, err)
 	case d.key != nil && !has.same(want):
-		return fmt.Errorf("%w: it has a TSIG key %s with another secret or algorithm; remove that there (pdnsutil delete-tsig-key %s) or use a key of another name",
+		return false, fmt.Errorf("%w: it has a TSIG key %s with another secret or algorithm; remove that there (pdnsutil delete-tsig-key %s) or use a key of another name",
 			nameserver.ErrRefused, name, strings.TrimSuffix(nameText(name), "."))
 	}
 	d.keys[name] = true
-	return nil
+	return made, nil
 }
 
 func (k tsigKey) same(o tsigKey) bool {

@@ -92,7 +92,7 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 	}
 	r := &run{Applier: a, o: o, s: s, p: p}
 	if p.Marker == plan.MarkerSound {
-		s.OfferKeys(ctx)
+		a.OfferKeys(ctx, s, o.Meta)
 	}
 	r.adds(ctx)
 	r.changes(ctx)
@@ -103,6 +103,21 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 		withhold(st, plan.GuardEnded, fmt.Sprintf("not begun: %v", context.Cause(ctx)))
 	}
 	return Report(r.p)
+}
+
+// OfferKeys gives the server the TSIG keys of rotations, where its driver can, and
+// writes that down. That it fails is no matter: the old ones work.
+func (a *Applier) OfferKeys(ctx context.Context, s *inventory.Session, m edit.Meta) {
+	made, err := s.OfferKeys(ctx)
+	if err != nil {
+		a.Log.Warn("give the server a rotated TSIG key", "server", s.Server.Name, "err", err)
+	}
+	for _, key := range made {
+		e := report.Event{At: a.Now(), Actor: m.Actor, Command: m.Command, Action: "key", Server: s.Server.Name, Comment: m.Comment, Result: "TSIG key " + key.String()}
+		if err := a.Store.AddEvent(context.WithoutCancel(ctx), e); err != nil {
+			a.Log.Error("write event", "server", s.Server.Name, "key", key.String(), "err", err)
+		}
+	}
 }
 
 // Report is a plan as the server's part of a report.

@@ -9,6 +9,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/wire"
+	"dnsctl/zone"
 )
 
 // Acceptance is what a nameserver makes of a TSIG key.
@@ -96,15 +97,23 @@ func (f *Fleet) inUse(ctx context.Context, s fleet.Server, keys []fleet.Key) (fl
 }
 
 // OfferKeys gives a server that takes keys over its control channel those that it
-// does not use yet; the next session finds out whether it accepts them. That it
-// fails is no matter: the old ones work. The server's marker was sound.
-func (s *Session) OfferKeys(ctx context.Context) {
+// does not use yet, and says which it did not have; the next session finds out
+// whether it accepts them. The server's marker was sound.
+func (s *Session) OfferKeys(ctx context.Context) (made []zone.Name, err error) {
 	holder, ok := s.Driver.(nameserver.KeyHolder)
+	if !ok {
+		return nil, nil
+	}
 	for _, key := range s.keys.newer {
-		if !ok || holder.HoldKey(ctx, key) != nil {
-			return
+		is, err := holder.HoldKey(ctx, key)
+		if err != nil {
+			return made, err
+		}
+		if is {
+			made = append(made, key)
 		}
 	}
+	return made, nil
 }
 
 func (f *Fleet) openKey(ctx context.Context, key fleet.Key) (*wire.Key, error) {
