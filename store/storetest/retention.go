@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -152,6 +153,50 @@ var retentionTests = map[string]func(*testing.T, *env){
 		}
 		if d, err := e.Deltas(t.Context(), z.Edition.ID, zone.Serial(1), 2, 1<<20); err != nil || len(d) != 1 {
 			t.Errorf("%v, %v", d, err)
+		}
+	},
+	"versions go back as far as changes are kept, and events say what they did for longer": func(t *testing.T, e *env) {
+		z := e.create(content(t, "a.example.", 1, 3), e.pool("eu"))
+		for i := range 3 {
+			z = e.change(z, 4+i%2)
+		}
+		e.clock.advance(6 * day)
+		z = e.change(z, 9)
+		serials := func() (out []zone.Serial) {
+			versions, err := e.Versions(t.Context(), z.Edition.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range versions {
+				if out = append(out, v.Serial); v.Whole != (i < len(versions)-1) {
+					t.Errorf("version %+v is number %d of %d", v, i, len(versions))
+				}
+			}
+			return out
+		}
+		if got := serials(); !slices.Equal(got, []zone.Serial{5, 4, 3, 2, 1}) {
+			t.Fatalf("versions %v", got)
+		}
+		d, err := e.Delta(t.Context(), z.Edition.ID, 5)
+		if err != nil || d.From() != 4 || d.To() != 5 || len(d.Added) != 5 {
+			t.Fatalf("delta %+v, %v", d, err)
+		}
+		e.expire(fleet.Retention{Deleted: 30 * day, History: 5 * day, Events: 30 * day, Feed: 30 * day})
+		if got := serials(); !slices.Equal(got, []zone.Serial{5, 4}) {
+			t.Fatalf("versions %v", got)
+		}
+		if _, err := e.Delta(t.Context(), z.Edition.ID, 4); !errors.Is(err, fleet.ErrNotFound) {
+			t.Errorf("an expired change: %v", err)
+		}
+		events, err := e.Events(t.Context(), fleet.EventFilter{Zone: z.Name, Database: true})
+		if err != nil || len(events) != 5 {
+			t.Fatalf("events %+v, %v", events, err)
+		}
+		if ev := events[2]; *ev.From != 2 || *ev.Serial != 3 || *ev.Added != 1 || *ev.Removed != 0 || ev.ZoneID != z.ID {
+			t.Errorf("event %+v", ev)
+		}
+		if events, err := e.Events(t.Context(), fleet.EventFilter{Zone: z.Name, Since: e.clock.Now()}); err != nil || len(events) != 1 {
+			t.Errorf("since: %+v, %v", events, err)
 		}
 	},
 }
