@@ -195,7 +195,7 @@ var retentionTests = map[string]func(*testing.T, *env){
 		if ev := events[2]; *ev.From != 2 || *ev.Serial != 3 || *ev.Added != 1 || *ev.Removed != 0 || ev.ZoneID != z.ID {
 			t.Errorf("event %+v", ev)
 		}
-		if events, err := e.Events(t.Context(), fleet.EventFilter{Zone: z.Name, Since: e.clock.Now()}); err != nil || len(events) != 1 {
+		if events, err := e.Events(t.Context(), fleet.EventFilter{Zone: z.Name, Since: e.clock.Now().Add(-day)}); err != nil || len(events) != 1 {
 			t.Errorf("since: %+v, %v", events, err)
 		}
 	},
