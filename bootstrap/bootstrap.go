@@ -267,7 +267,7 @@ func (b *Bootstrapper) mark(ctx context.Context, ses *inventory.Session, o Optio
 		switch {
 		case z.Name.Equal(ses.Server.Marker):
 			own = true
-		case z.Role != nameserver.Other && z.Origin != nameserver.Builtin:
+		case z.Role != nameserver.Other && z.Origin != nameserver.Builtin && !ses.Server.HasCatalog(z.Name):
 			others++
 		}
 		return nil

@@ -97,7 +97,7 @@ func (b *Bootstrapper) meet(ctx context.Context, s fleet.Server) (nameserver.Inf
 	}
 	zones := 0
 	err = ses.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
-		if z.Role != nameserver.Other && z.Origin != nameserver.Builtin {
+		if z.Role != nameserver.Other && z.Origin != nameserver.Builtin && !s.HasCatalog(z.Name) {
 			zones++
 		}
 		return nil
@@ -141,7 +141,7 @@ func (b *Bootstrapper) Preview(ctx context.Context, s fleet.Server) (Acceptance,
 	for _, st := range plan.Make(in).Steps {
 		switch {
 		case slices.Contains(st.Attributes, report.MarkerZone):
-			if !st.Zone.Equal(s.Marker) {
+			if fleet.IsMarkerName(st.Zone) && !st.Zone.Equal(s.Marker) {
 				a.markers = append(a.markers, st.Zone)
 			}
 		case st.Class == report.Foreign && !st.Restored():

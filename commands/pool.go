@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/spf13/cobra"
@@ -9,6 +10,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/render"
 	"dnsctl/report"
+	"dnsctl/store"
 	"dnsctl/zone"
 )
 
@@ -32,6 +34,7 @@ var poolColumns = render.List[fleet.Pool]{
 		{Name: "allow_transfer", Value: func(p fleet.Pool) any { return p.AllowTransfer }, Show: render.WideOnly},
 		{Name: "protect", Value: func(p fleet.Pool) any { return p.Protect }, Show: render.WideOnly},
 		{Name: "min_active", Value: func(p fleet.Pool) any { return p.MinActive }, Show: render.WideOnly},
+		{Name: "catalog", Value: func(p fleet.Pool) any { return catalogName(p.Catalog) }, Show: render.WideOnly},
 		{Name: "created", Value: func(p fleet.Pool) any { return p.Created }, Show: render.WideOnly},
 	},
 }
@@ -41,6 +44,7 @@ type poolFlags struct {
 	primaries, ns, allow, protect []string
 	email, unmanaged, comment     string
 	minActive                     int
+	catalog                       string
 }
 
 func (f *poolFlags) bind(c *cobra.Command, policy string) {
@@ -52,6 +56,7 @@ func (f *poolFlags) bind(c *cobra.Command, policy string) {
 	fl.Var(newEnum(&f.unmanaged, policy, policyNames()...), "unmanaged", "what is done with foreign zones on its nameservers")
 	fl.StringSliceVar(&f.protect, "protect", nil, "never touch zones whose name matches this `pattern`")
 	fl.IntVar(&f.minActive, "min-active", 1, "how many servers in service a drain leaves it, as a `number`")
+	fl.StringVar(&f.catalog, "catalog", "", "publish its zones in a catalog zone (RFC 9432) of this `name`; none when empty")
 	fl.StringVar(&f.comment, "comment", "", "a `text` for the events")
 }
 
@@ -91,6 +96,16 @@ func (f *poolFlags) apply(c *cobra.Command, p *fleet.Pool) error {
 		}
 		p.MinActive = f.minActive
 	}
+	if given("catalog") {
+		p.Catalog = ""
+		if f.catalog != "" {
+			name, err := parseHosts("catalog", []string{f.catalog})
+			if err != nil {
+				return err
+			}
+			p.Catalog = name[0].Lower()
+		}
+	}
 	if given("unmanaged") {
 		policy, err := fleet.ParsePolicy(f.unmanaged)
 		if err != nil {
@@ -114,11 +129,59 @@ type poolUse struct {
 	zones   int
 	servers []string
 	keys    []zone.Name
+	catalog *fleet.Zone // nil when there is none, or it was not made yet
+	state   fleet.CatalogState
+}
+
+// catalogName is a pool's catalog as it is shown.
+func catalogName(n zone.Name) string {
+	if n == "" {
+		return ""
+	}
+	return n.String()
+}
+
+func (u poolUse) catalogSerial() *zone.Serial {
+	if u.catalog == nil {
+		return nil
+	}
+	return &u.catalog.Edition.Serial
+}
+
+// catalogMembers is how many members a catalog zone has: beside them it holds an
+// SOA, an NS and its version.
+func (u poolUse) catalogMembers() *int {
+	if u.catalog == nil {
+		return nil
+	}
+	return new(u.catalog.Edition.RRsets - 3)
+}
+
+// readCatalog reads what became of the pool's catalog.
+func (u *poolUse) readCatalog(ctx context.Context, s *store.Store) error {
+	if u.Catalog == "" {
+		return nil
+	}
+	z, err := s.Zone(ctx, u.Catalog)
+	switch {
+	case err == nil && z.Deleted == nil && z.Kind == fleet.Catalog:
+		u.catalog = &z
+	case err != nil && !errors.Is(err, fleet.ErrNoZone):
+		return err
+	}
+	u.state, err = s.Catalog(ctx, u.ID)
+	if errors.Is(err, fleet.ErrNotFound) {
+		err = nil
+	}
+	return err
 }
 
 // use counts what is in a pool.
 func (a *App) use(ctx context.Context, p fleet.Pool) (poolUse, error) {
 	u := poolUse{Pool: p, servers: []string{}, keys: []zone.Name{}}
+	if err := u.readCatalog(ctx, a.store); err != nil {
+		return u, err
+	}
 	err := a.store.Zones(ctx, fleet.ZoneFilter{Pool: p.Name}, func(fleet.Zone) error { u.zones++; return nil })
 	if err != nil {
 		return u, err

@@ -28,7 +28,12 @@ dnsctl mdns serve; an address without a port means 53. --ns and --email make
 zone create NAME a valid zone.
 
 --unmanaged says what is done with zones on its nameservers that were never ours:
-delete them (with a copy, which can be restored), warn, or ignore them.`,
+delete them (with a copy, which can be restored), warn, or ignore them.
+
+--catalog has the leader of dnsctl mdns serve keep a catalog zone (RFC 9432) of the
+pool's zones under that name, which nameservers may consume that dnsctl has no
+control channel to. Zones join it at once. They leave it when they are deleted or
+moved, and only while every server of the pool carries this store's marker.`,
 		Example: `  dnsctl pool create main --primary 192.0.2.1 --ns ns1.example.net. --ns ns2.example.net. --email hostmaster@example.net
   dnsctl pool create lab --primary 127.0.0.1:5300 --no-tsig --allow-transfer 127.0.0.0/8 --unmanaged warn`,
 		Args: cobra.ExactArgs(1),

@@ -17,7 +17,10 @@ func newPoolSetCmd(a *App) *cobra.Command {
 		Short: "Change a pool's settings",
 		Long: `Changes the settings that are given; a list replaces the one there was, and an empty
 one ('') clears it. New primaries reach the nameservers with the next sync. --ns and
---email are for zones made from then on.`,
+--email are for zones made from then on.
+
+Without its --catalog, or under another name, a pool's catalog zone is served no
+more; nameservers that consume it keep what they have until they are told otherwise.`,
 		Example: `  dnsctl pool set main --unmanaged warn --protect '*.internal'
   dnsctl pool set main --primary 192.0.2.1 --primary 192.0.2.2`,
 		Args: cobra.ExactArgs(1),
@@ -26,7 +29,7 @@ one ('') clears it. New primaries reach the nameservers with the next sync. --ns
 		},
 	}
 	f.bind(c, "")
-	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect", "min-active")
+	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect", "min-active", "catalog")
 	return c
 }
 

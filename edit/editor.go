@@ -27,6 +27,11 @@ type Store interface {
 	Snapshot(ctx context.Context, edition int64) (*zone.Snapshot, int64, error)
 	// At is the RRsets of some owners of an edition, in canonical order.
 	Owners(ctx context.Context, edition int64, owners []zone.Key) ([]zone.RRset, error)
+	// Members is every membership in a pool, ended ones too, that zones of these
+	// names have had; EachMember yields the live ones of all names and returns the
+	// feed position that they are the state of.
+	Members(ctx context.Context, pool int64, names []zone.Name) ([]fleet.Membership, error)
+	EachMember(ctx context.Context, pool int64, yield func(fleet.Membership) error) (int64, error)
 	Stage(ctx context.Context, content *zone.Snapshot) (fleet.StagedContent, error)
 	// Commit returns fleet.ErrConflict when an edit's base version has moved,
 	// fleet.ErrExists when a live zone has a created one's name.

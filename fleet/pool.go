@@ -55,7 +55,8 @@ type Pool struct {
 	Unmanaged     Policy
 	Protect       []string // globs over zone names without the final dot
 	CompareEvery  time.Duration
-	MinActive     int // servers in service that a drain leaves
+	MinActive     int       // servers in service that a drain leaves
+	Catalog       zone.Name // its catalog zone (RFC 9432), in lower case; "" when it has none
 	Created       time.Time
 }
 

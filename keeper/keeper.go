@@ -51,6 +51,15 @@ type Store interface {
 	// Sweep removes content that nobody uses, Expire what is older than it is kept
 	// for; of the feed only what the cursor has passed.
 	Sweep(ctx context.Context) error
+	Identity(ctx context.Context) (fleet.Identity, error)
+	Pools(ctx context.Context) ([]fleet.Pool, error)
+	Zone(ctx context.Context, name zone.Name) (fleet.Zone, error)
+	LastSerial(ctx context.Context, name zone.Name) (*zone.Serial, error)
+	// Catalog is how far a pool's catalog zone is; fleet.ErrNotFound when that was
+	// never written. SetCatalog writes it; fleet.ErrConflict when the pool's catalog
+	// is another one by now.
+	Catalog(ctx context.Context, pool int64) (fleet.CatalogState, error)
+	SetCatalog(ctx context.Context, name zone.Name, c fleet.CatalogState, held fleet.Lease) error
 	Expire(ctx context.Context, r fleet.Retention, cursor string, by fleet.By) error
 }
 
@@ -118,7 +127,7 @@ func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 	k.Log.Info("leading", "holder", k.Holder)
 	k.Metrics.leader.Set(1)
 	defer k.Metrics.leader.Set(0)
-	l := &leader{Keeper: k, lease: lease, servers: make(map[int64]*member)}
+	l := &leader{Keeper: k, lease: lease, servers: make(map[int64]*member), recatalog: make(chan struct{}, 1)}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer cancel()

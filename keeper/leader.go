@@ -26,6 +26,8 @@ type leader struct {
 	servers map[int64]*member // guarded by mu
 	note    *Notifier
 	open    outstanding
+	// recatalog says that members came or went, or a catalog is served.
+	recatalog chan struct{}
 }
 
 // member is one server during a term. Its goroutine owns it but for what mu of
@@ -41,6 +43,8 @@ type member struct {
 
 	blocked block  // why nothing may be written; guarded by leader.mu
 	dirty   bool   // the feed moved past its marker; guarded by leader.mu
+	listed  bool   // all its zones were read in this term: whose markers it carries is known; guarded by leader.mu
+	relook  bool   // a catalog waits for its marker to be looked at; guarded by leader.mu
 	health  health // for others to read; guarded by leader.mu
 }
 
@@ -68,6 +72,7 @@ func (l *leader) run(ctx context.Context) {
 		}
 		pos, err = l.start(ctx)
 	}
+	wg.Go(func() { l.catalogs(ctx) })
 	saved, saveAt := pos, l.Now()
 	for ctx.Err() == nil {
 		next, err := l.follow(ctx, pos)
@@ -243,9 +248,10 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	}
 	// Of several entries about a zone only the last one counts.
 	content, member := make(map[int64]int64), make(map[zone.Key]zone.Name)
-	config := false
+	config, catalogs := false, false
 	var ids []int64
 	for _, e := range entries {
+		catalogs = catalogs || e.Kind != fleet.FeedContent || e.ZoneKind == fleet.Catalog
 		switch e.Kind {
 		case fleet.FeedContent:
 			content[e.ZoneID] = e.Pos
@@ -261,6 +267,12 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	if config {
 		if err := l.reload(ctx); err != nil {
 			return pos, err
+		}
+	}
+	if catalogs {
+		select {
+		case l.recatalog <- struct{}{}:
+		default:
 		}
 	}
 	if err := l.members(ctx, member); err != nil {
@@ -318,7 +330,7 @@ func (l *leader) changed(z fleet.Served, pos int64, held []heldBack) []heldBack 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.servers {
-		if z.Kind == fleet.Marker && !z.Name.Equal(m.server.Marker) || z.Kind == fleet.Restored || !inPools(m.server, z.Pools) {
+		if z.Kind == fleet.Marker && !z.Name.Equal(m.server.Marker) || z.Kind == fleet.Restored || z.Kind == fleet.Catalog || !inPools(m.server, z.Pools) {
 			continue
 		}
 		if z.Kind == fleet.Ordinary {
@@ -422,6 +434,8 @@ type block struct {
 	code   string // one of a few words, for metrics
 	reason string // for people
 	notify bool   // it may be told of changes all the same
+	// diverged: another history of this store filled it.
+	diverged bool
 }
 
 // told says whether the server is told of changes.
@@ -439,7 +453,7 @@ func blockOf(m plan.Marker) block {
 	case plan.MarkerMissing:
 		return block{code: "marker-missing", reason: m.Reason}
 	}
-	return block{code: MarkerWrong, reason: m.Reason}
+	return block{code: MarkerWrong, reason: m.Reason, diverged: m.Diverged}
 }
 
 // setBlocked notes whether, and why, nothing may be written to the server.

@@ -17,6 +17,8 @@ type Metrics struct {
 	zones   *prometheus.GaugeVec
 	lag     *prometheus.GaugeVec
 	notify  *NotifyMetrics
+
+	catalogMembers, catalogHeld *prometheus.GaugeVec
 }
 
 // NewMetrics registers the keeper's metrics.
@@ -36,8 +38,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			[]string{"server"}),
 		zones: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_server_zones", Help: "Zones of a server by class, as the last periodic comparison found them."},
 			[]string{"server", "class"}),
+		catalogMembers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_catalog_members", Help: "Members of a pool's catalog zone."}, []string{"pool"}),
+		catalogHeld: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dnsctl_catalog_held", Help: "Members that should leave a pool's catalog zone and are held back."},
+			[]string{"pool"}),
 	}
-	reg.MustRegister(m.leader, m.tasks, m.done, m.failed, m.blocked, m.drained, m.zones, m.lag)
+	reg.MustRegister(m.leader, m.tasks, m.done, m.failed, m.blocked, m.drained, m.zones, m.lag, m.catalogMembers, m.catalogHeld)
 	return m
 }
 
@@ -60,6 +65,12 @@ func (m *Metrics) forget(server string) {
 	for _, g := range []*prometheus.GaugeVec{m.tasks, m.lag, m.blocked, m.drained, m.zones} {
 		g.DeletePartialMatch(prometheus.Labels{"server": server})
 	}
+}
+
+// forgetCatalog drops the gauges of a catalog that is not there any more.
+func (m *Metrics) forgetCatalog(pool string) {
+	m.catalogMembers.DeleteLabelValues(pool)
+	m.catalogHeld.DeleteLabelValues(pool)
 }
 
 func (m *Metrics) compared(server string, out report.Server) {

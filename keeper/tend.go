@@ -29,7 +29,7 @@ func (l *leader) tend(ctx context.Context, m *member, s fleet.Server) {
 	failures := 0
 	for ctx.Err() == nil {
 		now := l.Now()
-		if l.blocked(m).code != "" || now.Sub(looked) > markerEvery {
+		if relook := l.takeRelook(m); relook || l.blocked(m).code != "" || now.Sub(looked) > markerEvery {
 			if err := l.look(ctx, m, s); err != nil {
 				failures++
 				l.setBlocked(m, l.unreachable(ctx, m, s, err))
@@ -107,6 +107,20 @@ func (l *leader) takeDirty(m *member) bool {
 	d := m.dirty
 	m.dirty = false
 	return d
+}
+
+func (l *leader) takeRelook(m *member) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := m.relook
+	m.relook = false
+	return r
+}
+
+func (l *leader) setListed(m *member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.listed = true
 }
 
 func (l *leader) setDirty(m *member) {
@@ -197,7 +211,7 @@ func (l *leader) unreachable(ctx context.Context, m *member, s fleet.Server, cau
 	}
 	defer ses.Close()
 	_, err = ses.SoundMark(ctx)
-	b.notify = err == nil
+	b.notify, b.diverged = err == nil, inventory.Diverged(err)
 	return b
 }
 
@@ -349,6 +363,7 @@ func (l *leader) compare(ctx context.Context, m *member, s fleet.Server) error {
 	}
 	l.looked(m, in.Marker)
 	l.setBlocked(m, blockOf(in.Marker))
+	l.setListed(m)
 	p := plan.Make(in)
 	l.Metrics.compared(s.Name, apply.Report(p))
 	tasks := l.tasksOf(p)

@@ -64,7 +64,8 @@ type commit struct {
 
 	have    map[int64]*committing // by zone id: the zones that are edited or whose members change
 	pools   map[int64]string
-	eventID []int64 // of creates, edits, members in order; 0 where there is no event
+	catalog map[int64]string // of pools, by id
+	eventID []int64          // of creates, edits, members in order; 0 where there is no event
 	events  []report.Event
 	members []newMember
 	feed    []fleet.FeedEntry // positions count from 0 until they are taken
@@ -98,6 +99,8 @@ func (w *commit) run(ctx context.Context) error {
 
 // lock reads the zones to be changed so that nobody else changes them until the
 // commit. All commits lock in the same order: editions by zone, pools, the feed.
+// The order is that of the index on zones: in the order of ids, PostgreSQL would
+// rather go through all editions for a zone that its statistics do not know yet.
 func (w *commit) lock(ctx context.Context) error {
 	ids := make([]int64, 0, len(w.Edits)+len(w.Members))
 	for _, e := range w.Edits {
@@ -115,7 +118,7 @@ func (w *commit) lock(ctx context.Context) error {
 		err := rows.Scan(&id, &c.edition, &c.content, &c.version, &c.serial)
 		w.have[id] = &c
 		return err
-	}, `SELECT zone_id, id, content_id, version, serial FROM editions WHERE zone_id IN (?) ORDER BY zone_id, id`+w.s.d.forUpdate())
+	}, `SELECT zone_id, id, content_id, version, serial FROM editions WHERE zone_id IN (?) ORDER BY zone_id, audience, signing`+w.s.d.forUpdate())
 	if err != nil {
 		return fmt.Errorf("lock zones: %w", err)
 	}
@@ -162,7 +165,7 @@ func (w *commit) lockPools(ctx context.Context) error {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	w.pools = make(map[int64]string, len(ids))
+	w.pools, w.catalog = make(map[int64]string, len(ids)), make(map[int64]string)
 	if err := w.readPools(ctx, ids); err != nil {
 		return err
 	}
@@ -177,11 +180,11 @@ func (w *commit) lockPools(ctx context.Context) error {
 func (w *commit) readPools(ctx context.Context, ids []int64) error {
 	err := in(ctx, w.t, ids, func(rows *sqlx.Rows) error {
 		var id int64
-		var name string
-		err := rows.Scan(&id, &name)
-		w.pools[id] = name
+		var name, catalog string
+		err := rows.Scan(&id, &name, &catalog)
+		w.pools[id], w.catalog[id] = name, catalog
 		return err
-	}, `SELECT id, name FROM pools WHERE id IN (?) ORDER BY id`+w.s.d.forShare())
+	}, `SELECT id, name, catalog FROM pools WHERE id IN (?) ORDER BY id`+w.s.d.forShare())
 	if err != nil {
 		return fmt.Errorf("lock pools: %w", err)
 	}

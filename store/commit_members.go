@@ -105,6 +105,9 @@ func (w *commit) undelete(ctx context.Context, m fleet.MemberChange, c *committi
 	if err := w.refuseLive(ctx, [][]byte{key}); err != nil {
 		return "", err
 	}
+	if err := w.refuseCatalogNames(ctx, m.Zone.Name); err != nil {
+		return "", err
+	}
 	if _, err := w.t.exec(ctx, `UPDATE zones SET deleted_at = NULL WHERE id = ?`, m.Zone.ID); err != nil {
 		return "", w.unique(err, "write zone")
 	}

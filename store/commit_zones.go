@@ -52,6 +52,9 @@ func (w *commit) create(ctx context.Context) error {
 	if err := w.refuseLive(ctx, names); err != nil {
 		return err
 	}
+	if err := w.refuseCatalogs(ctx); err != nil {
+		return err
+	}
 	zones, err := w.s.d.ids(ctx, w.t, "zones", len(w.Creates))
 	if err != nil {
 		return fmt.Errorf("number zones: %w", err)

@@ -16,7 +16,7 @@ import (
 	"dnsctl/zone"
 )
 
-const selectPools = `SELECT id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, created_at FROM pools`
+const selectPools = `SELECT id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, catalog, created_at FROM pools`
 
 // plainName is what pools and servers may be called.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
@@ -30,9 +30,9 @@ func checkName(what, name string) error {
 
 func scanPool(rows *sqlx.Rows) (fleet.Pool, error) {
 	var p fleet.Pool
-	var primaries, ns, allow, protect string
+	var primaries, ns, allow, protect, catalog string
 	var tsig, every, created int64
-	err := rows.Scan(&p.ID, &p.Name, &primaries, &ns, &p.Email, &tsig, &allow, &p.Unmanaged, &protect, &every, &p.MinActive, &created)
+	err := rows.Scan(&p.ID, &p.Name, &primaries, &ns, &p.Email, &tsig, &allow, &p.Unmanaged, &protect, &every, &p.MinActive, &catalog, &created)
 	if err != nil {
 		return p, err
 	}
@@ -41,6 +41,11 @@ func scanPool(rows *sqlx.Rows) (fleet.Pool, error) {
 		dest any
 	}{{primaries, &p.Primaries}, {ns, &p.NS}, {allow, &p.AllowTransfer}, {protect, &p.Protect}} {
 		if err := json.Unmarshal([]byte(l.text), l.dest); err != nil {
+			return p, fmt.Errorf("%w: pool %s: %w", fleet.ErrCorrupt, p.Name, err)
+		}
+	}
+	if catalog != "" {
+		if p.Catalog, err = zone.ParseName(catalog); err != nil {
 			return p, fmt.Errorf("%w: pool %s: %w", fleet.ErrCorrupt, p.Name, err)
 		}
 	}
@@ -58,7 +63,7 @@ func list[T any](l []T) (string, error) {
 }
 
 // poolRow is the settings of a pool as its columns have them, name to
-// min_active.
+// catalog.
 func poolRow(p fleet.Pool) ([]any, error) {
 	primaries, err := list[netip.AddrPort](p.Primaries)
 	if err != nil {
@@ -76,7 +81,7 @@ func poolRow(p fleet.Pool) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []any{p.Name, primaries, ns, p.Email, flag(p.RequireTSIG), allow, string(p.Unmanaged), protect, p.CompareEvery.Milliseconds(), int64(p.MinActive)}, nil
+	return []any{p.Name, primaries, ns, p.Email, flag(p.RequireTSIG), allow, string(p.Unmanaged), protect, p.CompareEvery.Milliseconds(), int64(p.MinActive), catalogText(p.Catalog)}, nil
 }
 
 func (t *tx) pools(ctx context.Context, where string, args ...any) ([]fleet.Pool, error) {
@@ -131,13 +136,16 @@ func (s *Store) CreatePool(ctx context.Context, p fleet.Pool, key *fleet.Key, by
 	}
 	p.Created = s.now()
 	err = s.change(ctx, func(t *tx) error {
+		if err := t.checkCatalog(ctx, p); err != nil {
+			return err
+		}
 		ids, err := s.d.ids(ctx, t, "pools", 1)
 		if err != nil {
 			return err
 		}
 		p.ID = ids[0]
-		n, err := t.exec(ctx, `INSERT INTO pools (id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, created_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(append([]any{p.ID}, row...), millis(p.Created))...)
+		n, err := t.exec(ctx, `INSERT INTO pools (id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, catalog, created_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(append([]any{p.ID}, row...), millis(p.Created))...)
 		if err == nil && n == 0 {
 			err = fleet.ErrExists
 		}
@@ -179,11 +187,19 @@ func (s *Store) UpdatePool(ctx context.Context, name string, by fleet.By, change
 		if err != nil {
 			return err
 		}
-		id := p.ID
+		id, catalog := p.ID, p.Catalog
 		if err := change(&p); err != nil {
 			return err
 		}
 		p.ID, p.Name = id, name
+		if p.Catalog != catalog {
+			if err := t.checkCatalog(ctx, p); err != nil {
+				return err
+			}
+			if err := s.dropCatalog(ctx, t, id, by); err != nil {
+				return err
+			}
+		}
 		row, err := poolRow(p)
 		if err != nil {
 			return err
@@ -191,7 +207,7 @@ func (s *Store) UpdatePool(ctx context.Context, name string, by fleet.By, change
 		if slices.Equal(old, row) {
 			return nil
 		}
-		_, err = t.exec(ctx, `UPDATE pools SET name = ?, primaries = ?, ns = ?, email = ?, require_tsig = ?, allow_transfer = ?, unmanaged = ?, protect = ?, compare_every = ?, min_active = ?
+		_, err = t.exec(ctx, `UPDATE pools SET name = ?, primaries = ?, ns = ?, email = ?, require_tsig = ?, allow_transfer = ?, unmanaged = ?, protect = ?, compare_every = ?, min_active = ?, catalog = ?
 			WHERE id = ?`, append(row, id)...)
 		if err != nil {
 			return err
@@ -204,7 +220,7 @@ func (s *Store) UpdatePool(ctx context.Context, name string, by fleet.By, change
 	return nil
 }
 
-var poolSettings = []string{"name", "primaries", "ns", "email", "require_tsig", "allow_transfer", "unmanaged", "protect", "compare_every", "min_active"}
+var poolSettings = []string{"name", "primaries", "ns", "email", "require_tsig", "allow_transfer", "unmanaged", "protect", "compare_every", "min_active", "catalog"}
 
 // differences is the old values of the columns that change.
 func differences(columns []string, old, new []any) string {
@@ -230,7 +246,7 @@ func (s *Store) DeletePool(ctx context.Context, name string, by fleet.By) error 
 			return err
 		}
 		for _, use := range []struct{ what, q string }{
-			{"zones", `SELECT count(*) FROM memberships WHERE pool_id = ? AND deleted_at IS NULL`},
+			{"zones", `SELECT count(*) FROM memberships m JOIN zones z ON z.id = m.zone_id WHERE m.pool_id = ? AND m.deleted_at IS NULL AND z.kind <> 'catalog'`},
 			{"servers", `SELECT count(*) FROM server_pools WHERE pool_id = ? AND left_at IS NULL`},
 		} {
 			var n int
@@ -240,6 +256,9 @@ func (s *Store) DeletePool(ctx context.Context, name string, by fleet.By) error 
 			if n > 0 {
 				return report.Hint(fmt.Errorf("%d %s are in it: %w", n, use.what, fleet.ErrInUse), "move or delete them first")
 			}
+		}
+		if err := s.dropCatalog(ctx, t, p.ID, by); err != nil {
+			return err
 		}
 		for _, q := range []string{`DELETE FROM tsig_keys WHERE pool_id = ?`, `DELETE FROM pools WHERE id = ?`} {
 			if _, err := t.exec(ctx, q, p.ID); err != nil {

@@ -33,7 +33,7 @@ func portOf(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
 
 // cmdNamed starts BIND 9 until the script ends and waits until it answers:
 //
-//	named [-include=FILE] NAME                      one that runs already, zones may be added
+//	named [-include=FILE] [-options=FILE] NAME      one that runs already, zones may be added
 //	named -config=DIR/named.conf -addr=A -control=C -stats=S NAME    one with that configuration
 //
 // It sets $NAME_ADDR, $NAME_CONTROL, $NAME_STATS and $NAME_KEY.
@@ -45,6 +45,9 @@ func cmdNamed(ts *testscript.TestScript, neg bool, args []string) {
 	o := testbed.NamedOptions{AllowNewZones: true}
 	if file := flags["include"]; file != "" {
 		o.Config = ts.ReadFile(file)
+	}
+	if file := flags["options"]; file != "" {
+		o.Options = ts.ReadFile(file)
 	}
 	if c := flags["config"]; c != "" {
 		o = testbed.NamedOptions{ConfigFile: ts.MkAbs(c), Addr: flags["addr"], ControlAddr: flags["control"], StatsAddr: flags["stats"]}

@@ -35,6 +35,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 		{"drain", drainTests},
 		{"guards", guardTests},
 		{"epochs", epochTests},
+		{"catalogs", catalogTests},
 		{"retention", retentionTests},
 		{"together", togetherTests},
 	}

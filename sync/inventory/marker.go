@@ -30,7 +30,9 @@ func (s *Session) verdict(ctx context.Context, zones []nameserver.ZoneState) pla
 	}
 	mark, err := s.SoundMark(ctx)
 	if err != nil {
-		return wrong("%v", err)
+		m := wrong("%v", err)
+		m.Diverged = Diverged(err)
+		return m
 	}
 	return plan.Marker{State: plan.MarkerSound, Pos: mark.Pos}
 }
@@ -47,10 +49,7 @@ func (s *Session) SoundMark(ctx context.Context) (fleet.Mark, error) {
 	if err != nil {
 		return mark, fmt.Errorf("its marker cannot be read: %w", err)
 	}
-	if reason := s.judge(ctx, mark); reason != "" {
-		return mark, errors.New(reason)
-	}
-	return mark, nil
+	return mark, s.judge(ctx, mark)
 }
 
 // CheckMarker is guard 1 without an inventory: only the server's own marker is
@@ -81,41 +80,56 @@ func (s *Session) Mark(ctx context.Context) (fleet.Mark, error) {
 	return fleet.OpenMark(ctx, s.f.Sealer, txt)
 }
 
-// judge says what is wrong with a mark; "" when nothing is.
-func (s *Session) judge(ctx context.Context, m fleet.Mark) string {
+// divergence says why another history of this store left a marker.
+type divergence string
+
+// Error implements error.
+func (d divergence) Error() string { return string(d) }
+
+func diverged(format string, args ...any) error { return divergence(fmt.Sprintf(format, args...)) }
+
+// Diverged says of an error of SoundMark that the marker is this store's, but of
+// another history: one of another epoch, or ahead of the feed.
+func Diverged(err error) bool {
+	var d divergence
+	return errors.As(err, &d)
+}
+
+// judge says what is wrong with a mark; nil when nothing is.
+func (s *Session) judge(ctx context.Context, m fleet.Mark) error {
 	id, err := s.f.Store.Identity(ctx)
 	if err != nil {
-		return fmt.Sprintf("the store's own identity cannot be read: %v", err)
+		return fmt.Errorf("the store's own identity cannot be read: %w", err)
 	}
 	switch {
 	case m.Store != id.Store:
-		return fmt.Sprintf("its marker is that of the store %s, this one is %s", m.Store, id.Store)
+		return fmt.Errorf("its marker is that of the store %s, this one is %s", m.Store, id.Store)
 	case m.Server != s.Server.ID:
-		return fmt.Sprintf("its marker is that of another server of this store (number %d, this one is %d): were two swapped?", m.Server, s.Server.ID)
+		return fmt.Errorf("its marker is that of another server of this store (number %d, this one is %d): were two swapped?", m.Server, s.Server.ID)
 	case m.Epoch > id.Epoch:
-		return fmt.Sprintf("its marker is of epoch %d, this store is still in epoch %d: it is an older copy", m.Epoch, id.Epoch)
+		return diverged("its marker is of epoch %d, this store is still in epoch %d: it is an older copy", m.Epoch, id.Epoch)
 	case m.Epoch < id.Epoch:
-		return fmt.Sprintf("its marker is of epoch %d, and epoch %d was opened since: `dnsctl server accept %s`", m.Epoch, id.Epoch, s.Server.Name)
+		return diverged("its marker is of epoch %d, and epoch %d was opened since: `dnsctl server accept %s`", m.Epoch, id.Epoch, s.Server.Name)
 	}
 	head, err := s.f.Store.Head(ctx)
 	if err != nil {
-		return fmt.Sprintf("the store's change feed cannot be read: %v", err)
+		return fmt.Errorf("the store's change feed cannot be read: %w", err)
 	}
 	if m.Pos > head {
-		return fmt.Sprintf("its marker is at position %d of the change feed, this store is at %d only: it is an older copy; `dnsctl db new-epoch` if that is meant", m.Pos, head)
+		return diverged("its marker is at position %d of the change feed, this store is at %d only: it is an older copy; `dnsctl db new-epoch` if that is meant", m.Pos, head)
 	}
 	e, err := s.f.Store.FeedEntry(ctx, m.Pos)
 	switch {
 	case errors.Is(err, fleet.ErrNotFound):
 		// Without the entry's id a fork of this store cannot be told. The server gets
 		// the present marker when it next asks for it, as for any other zone.
-		return fmt.Sprintf("its marker is at position %d of the change feed, which is not kept any more: it has not been transferred for long; if it stays so, `dnsctl server accept %s`", m.Pos, s.Server.Name)
+		return fmt.Errorf("its marker is at position %d of the change feed, which is not kept any more: it has not been transferred for long; if it stays so, `dnsctl server accept %s`", m.Pos, s.Server.Name)
 	case err != nil:
-		return fmt.Sprintf("the store's change feed cannot be read: %v", err)
+		return fmt.Errorf("the store's change feed cannot be read: %w", err)
 	case e.ID != m.Entry:
-		return fmt.Sprintf("its marker knows position %d of the change feed under another id: this store is a fork; `dnsctl db new-epoch` if that is meant", m.Pos)
+		return diverged("its marker knows position %d of the change feed under another id: this store is a fork; `dnsctl db new-epoch` if that is meant", m.Pos)
 	}
-	return ""
+	return nil
 }
 
 // Question is a question about a zone to this session's server, signed with the

@@ -62,6 +62,9 @@ type Marker struct {
 	Reason string // for a person, when it is not MarkerSound
 	Pos    int64  // of the feed, which a sound one states
 	Stray  bool   // it is transferred from elsewhere, or with another key, than it should be by now
+	// Diverged says of a wrong one that it is this store's, of another history: one
+	// of another epoch, or ahead of the feed.
+	Diverged bool
 }
 
 // MarkerState is the verdict on a marker.
@@ -225,7 +228,7 @@ func (in *Input) unwanted(h *Have) Step {
 	s.Item = report.Item{Zone: h.Name, View: in.Server.View, Class: report.Foreign, Action: report.None, Attributes: []string{}}
 	s.observe(h)
 	k := h.Name.Key()
-	if fleet.IsMarkerName(h.Name) {
+	if fleet.IsMarkerName(h.Name) || in.Server.HasCatalog(h.Name) {
 		s.marker()
 		return s
 	}

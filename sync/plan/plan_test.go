@@ -315,6 +315,19 @@ func TestChangesOfWhatIsNotOursToChangeAreWithheld(t *testing.T) {
 	}
 }
 
+// The catalog that a server consumes is no zone of its own, whoever added it.
+func TestCatalogsHaveNoClass(t *testing.T) {
+	in := input()
+	in.Server.Pools = append(in.Server.Pools, fleet.Pool{ID: 2, Unmanaged: fleet.Delete, Catalog: name("cat.example.")})
+	in.Have = []Have{foreign("Cat.example."), foreign("other.example.")}
+	if s := step(t, Make(in), "cat.example."); s.Class != "" || s.Action != report.None || !slices.Equal(s.Attributes, []string{report.MarkerZone}) {
+		t.Errorf("%q %s %q", s.Class, s.Action, s.Attributes)
+	}
+	if s := step(t, Make(in), "other.example."); s.Action != report.Delete {
+		t.Errorf("%s", s.Action)
+	}
+}
+
 func TestWhatAMarkerWithholdsIsSaidOfTheServer(t *testing.T) {
 	for state, allowed := range map[MarkerState][]report.Action{MarkerMissing: {report.Add}, MarkerWrong: nil, "": nil} {
 		in := input()
