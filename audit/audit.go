@@ -21,7 +21,7 @@ type Auditor struct {
 
 // Options of one audit.
 type Options struct {
-	Deep     bool // primaries and keys of every zone
+	Deep     bool // content, primaries and keys of every zone
 	Out      bool // servers that are out of service as well, which are only named otherwise
 	Progress func(report.Progress)
 }

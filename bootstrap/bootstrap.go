@@ -48,7 +48,7 @@ type into struct {
 	first   func(ctx context.Context, ses *inventory.Session) error // nil: nothing
 	narrow  func(*plan.Plan)                                        // takes out of a plan what is not its business
 	agrees  func(report.Item) bool                                  // the zone needs nothing more
-	last    func(ctx context.Context) error                         // when all zones agree
+	last    func(ctx context.Context, out report.Server) error      // when all zones agree
 }
 
 // Run adds what is missing on the server and catches it up. It follows the
@@ -66,7 +66,12 @@ func (b *Bootstrapper) Run(ctx context.Context, name string, o Options) (report.
 		first:   func(ctx context.Context, ses *inventory.Session) error { return b.mark(ctx, ses, o) },
 		narrow:  func(p *plan.Plan) { withoutDeletions(p, "bootstrap deletes nothing", false) },
 		agrees:  agrees,
-		last:    func(ctx context.Context) error { return b.ready(ctx, s, o) },
+		last: func(ctx context.Context, out report.Server) error {
+			if slices.ContainsFunc(out.Items, report.Item.Hopeless) {
+				return nil // the report says so, and the server stays out of service
+			}
+			return b.ready(ctx, s, o)
+		},
 	})
 }
 
@@ -132,10 +137,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 			// In a database that never rests, the last changes are the leader's work, as
 			// on any other server.
 			if settled++; created == 0 && (done == 0 || !o.Wait) || settled > settlePasses {
-				if slices.ContainsFunc(out.Items, report.Item.Hopeless) {
-					return out, nil // the report says so, and the server stays out of service
-				}
-				return out, w.last(ctx)
+				return out, w.last(ctx, out)
 			}
 		}
 		if !o.Wait {

@@ -104,7 +104,7 @@ func (b *Bootstrapper) Undrain(ctx context.Context, store DrainStore, name strin
 		command: "undrain",
 		narrow:  func(p *plan.Plan) { withoutDeletions(p, "undrain deletes only what is stale", true) },
 		agrees:  served,
-		last: func(ctx context.Context) error {
+		last: func(ctx context.Context, _ report.Server) error {
 			if err := hook.call(ctx, name, "undrain", d.Reason); err != nil {
 				return fmt.Errorf("the server stays drained: %w", err)
 			}
@@ -118,6 +118,9 @@ func (b *Bootstrapper) Undrain(ctx context.Context, store DrainStore, name strin
 		if rep.Exit == report.ExitOK {
 			rep.Exit = report.ExitNotReady
 		}
+	}
+	if back && rep.Exit == report.ExitNotReady {
+		rep.Exit = report.ExitPartial // zones that it cannot hold do not keep it out: it never had them
 	}
 	return rep, err
 }

@@ -36,8 +36,10 @@ stands to the database. Nothing is ever written to a nameserver.
   expired        there, but not serving
   unknown        could not look; never read as absent
 
-Zones in agreement are only counted, unless --all is given. --deep also checks the
-primaries and keys of every zone, where the nameserver says them one by one.
+Zones in agreement are only counted, unless --all is given. --deep also compares the
+content of every zone, record by record, with what the nameserver transfers, or
+copies over its control channel where it refuses that; a zone of which neither can
+be had is unknown, never ok. It checks the primaries and keys of every zone too.
 
 The exit code is 0 in agreement and 3 with findings; --fail-on limits that to some
 classes. A nameserver that could not be read whole makes it 4, or 1 when that is
@@ -52,7 +54,7 @@ unless they are given as arguments: then they are looked at like any other.`,
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&o.deep, "deep", false, "check primaries and keys of every zone")
+	f.BoolVar(&o.deep, "deep", false, "compare the content of every zone, and its primaries and keys")
 	f.BoolVar(&o.all, "all", false, "list zones in agreement and dnsctl's own as well")
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "only these `classes` make the exit code 3")
 	complete(c, "fail-on", classNames()...)

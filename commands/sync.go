@@ -17,6 +17,7 @@ import (
 type syncOptions struct {
 	servers    []string
 	dryRun     bool
+	deep       bool
 	all        bool
 	unmanaged  string
 	maxDelete  int
@@ -70,6 +71,7 @@ does not name, every guard holds as ever, and deletions that it names need neith
 	}
 	f := c.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "show the steps and do nothing")
+	f.BoolVar(&o.deep, "deep", false, "compare the content, primaries and keys of every zone first")
 	f.BoolVar(&o.all, "all", false, "list zones in agreement and dnsctl's own as well")
 	f.Var(newEnum(&o.unmanaged, "", policyNames()...), "unmanaged", "a milder policy for foreign zones, for this run")
 	f.IntVar(&o.maxDelete, "max-delete", 0, "delete exactly this `number` of foreign zones, past the daily limit")
@@ -91,7 +93,7 @@ func policyNames() []string {
 }
 
 func runSync(ctx context.Context, a *App, o syncOptions) error {
-	opts := apply.SyncOptions{DryRun: o.dryRun, Out: len(o.servers) > 0, Plan: plan.Options{Unmanaged: fleet.Policy(o.unmanaged), AllowEmpty: o.allowEmpty, NoCopy: o.noCopy}}
+	opts := apply.SyncOptions{DryRun: o.dryRun, Deep: o.deep, Out: len(o.servers) > 0, Plan: plan.Options{Unmanaged: fleet.Policy(o.unmanaged), AllowEmpty: o.allowEmpty, NoCopy: o.noCopy}}
 	if o.maxDelete >= 0 {
 		opts.Plan.MaxDelete = &o.maxDelete
 	}

@@ -121,32 +121,65 @@ func (s *stream) firstSOA() (record, error) {
 // readRest collects a whole zone from its first SOA and the record after it on,
 // up to the SOA that closes it.
 func readRest(s *stream, first, r record) (*zone.Snapshot, error) {
-	c := collector{b: zone.NewBuilder(first.owner, 0)}
+	b := zone.NewBuilder(first.owner, 0)
+	if err := readSets(s, first, r, b.AddKeyed); err != nil {
+		return nil, err
+	}
+	snap, err := b.Build()
+	if err != nil {
+		return nil, &detail{ErrMalformed, err}
+	}
+	return snap, nil
+}
+
+// readSets is readRest for content that need not be kept.
+func readSets(s *stream, first, r record, put func(zone.Key, zone.RRset)) error {
+	c := collector{put: put}
 	c.add(first)
 	for {
 		soa, err := s.isSOA(r)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if soa {
 			if !sameSOA(r.rdata, first.rdata) {
-				return nil, bad(ErrMismatch, "the SOA at its end differs from the one at its beginning")
+				return bad(ErrMismatch, "the SOA at its end differs from the one at its beginning")
 			}
-			if err := s.finish(); err != nil {
-				return nil, err
-			}
-			return c.build()
+			c.flush()
+			return s.finish()
 		}
 		c.add(r)
 		if r, err = s.next(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
 
-// collector makes a snapshot of records that mostly come RRset by RRset.
+// Walk is Transfer for content that need not be kept: put gets each RRset as it
+// arrives, the SOA first; one whose records do not follow each other comes in
+// pieces. What it got counts only when the error is nil.
+func (c *Client) Walk(ctx context.Context, addr netip.AddrPort, name zone.Name, key *wire.Key, o TransferOptions, put func(zone.Key, zone.RRset)) error {
+	fail := &Error{Op: OpTransfer, Server: addr, Zone: name, Type: zone.TypeAXFR, Key: keyName(key)}
+	err := c.stream(ctx, addr, ask{name: name, typ: zone.TypeAXFR, key: key}, o, func(s *stream) error {
+		first, err := s.firstSOA()
+		if err != nil {
+			return err
+		}
+		next, err := s.next()
+		if err != nil {
+			return err
+		}
+		return readSets(s, first, next, put)
+	})
+	if err != nil {
+		return fail.complete(ctx, err)
+	}
+	return nil
+}
+
+// collector makes RRsets of records that mostly come RRset by RRset.
 type collector struct {
-	b    *zone.Builder
+	put  func(zone.Key, zone.RRset)
 	set  zone.RRset // of the records in data
 	key  zone.Key   // of set.Owner
 	data []string
@@ -167,16 +200,7 @@ func (c *collector) add(r record) {
 func (c *collector) flush() {
 	if len(c.data) > 0 {
 		c.set.Data = zone.PackRdata(c.data...)
-		c.b.AddKeyed(c.key, c.set)
+		c.put(c.key, c.set)
 		c.data = c.data[:0]
 	}
-}
-
-func (c *collector) build() (*zone.Snapshot, error) {
-	c.flush()
-	snap, err := c.b.Build()
-	if err != nil {
-		return nil, &detail{ErrMalformed, err}
-	}
-	return snap, nil
 }

@@ -160,6 +160,39 @@ func (s *Store) Stream(ctx context.Context, edition int64, read func(version int
 	return nil, 0, fmt.Errorf("load zone %q: %w", c.apex, s.explain(ctx, err))
 }
 
+// Content yields an edition's RRsets in canonical order, all from one state of the
+// database, without keeping them; none when there is no such edition, or its
+// content is gone.
+func (s *Store) Content(ctx context.Context, edition int64, yield func(zone.Key, zone.RRset) error) error {
+	stmt, err := s.prepared(ctx, selectSnapshot) //nolint:sqlclosecheck // the store keeps it until it is closed
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	rows, err := stmt.QueryContext(ctx, edition, edition)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	defer rows.Close()
+	var r rrsetRow
+	dest := append(r.dest(), &r.header)
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return s.explain(ctx, err)
+		}
+		key, set, err := r.set()
+		if err == nil {
+			err = yield(key, set)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return s.explain(ctx, err)
+	}
+	return nil
+}
+
 type rrsetOf struct {
 	key zone.Key
 	set zone.RRset

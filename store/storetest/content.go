@@ -11,6 +11,34 @@ import (
 )
 
 var contentTests = map[string]func(*testing.T, *env){
+	"content that is not kept is yielded as it is": func(t *testing.T, e *env) {
+		want := content(t, "a.example.", 1, 40)
+		z := e.create(want, e.pool("eu"))
+		b := zone.NewBuilder(name("a.example."), 0)
+		last := zone.ID{}
+		err := e.Content(t.Context(), z.Edition.ID, func(k zone.Key, set zone.RRset) error {
+			if id := set.ID(); id.Owner != k || last != (zone.ID{}) && last.Compare(id) >= 0 {
+				t.Errorf("%s %s comes after %v", set.Owner, set.Type, last)
+			}
+			last = set.ID()
+			b.AddKeyed(k, set)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Build()
+		if err != nil || !zone.Diff(want, got).Empty() || got.SOASet() != want.SOASet() {
+			t.Errorf("%v", err)
+		}
+		stop := errors.New("enough")
+		if err := e.Content(t.Context(), z.Edition.ID, func(zone.Key, zone.RRset) error { return stop }); !errors.Is(err, stop) {
+			t.Errorf("%v", err)
+		}
+		if err := e.Content(t.Context(), 99, func(zone.Key, zone.RRset) error { return stop }); err != nil {
+			t.Errorf("of no edition: %v", err)
+		}
+	},
 	"an edition that is not there is no zone": func(t *testing.T, e *env) {
 		if _, _, err := e.Snapshot(t.Context(), 99); !errors.Is(err, fleet.ErrNoZone) {
 			t.Errorf("snapshot: %v", err)

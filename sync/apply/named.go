@@ -142,14 +142,15 @@ func (y *Syncer) belongs(ctx context.Context, doc plan.Document) error {
 	return nil
 }
 
-// closely is the zones that a plan file names.
+// closely is the zones that a plan file names, true where it was their content
+// that differed.
 func closely(n *plan.Named) map[zone.Key]bool {
 	if n == nil {
 		return nil
 	}
 	out := make(map[zone.Key]bool, len(n.Steps))
 	for _, st := range n.Steps {
-		out[st.Zone.Key()] = true
+		out[st.Zone.Key()] = st.Class == report.Differs
 	}
 	return out
 }

@@ -118,8 +118,30 @@ func (p *proof) settle() {
 func (p *proof) ask(ctx context.Context) error {
 	asked := append([]*plan.Step(nil), p.open...)
 	err := p.DNS.SOAs(ctx, p.questions(asked), func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
+	if err == nil {
+		err = p.contents(ctx, asked)
+	}
 	p.settle()
 	return err
+}
+
+// contents proves the steps whose content differed under the same serial: that
+// serial is no proof.
+func (p *proof) contents(ctx context.Context, asked []*plan.Step) error {
+	for _, st := range asked {
+		if st.Outcome != report.Done || st.Have == nil || st.Have.Content.Differs == "" {
+			continue
+		}
+		c, err := p.s.Compare(ctx, st.Zone)
+		switch {
+		case err != nil:
+			st.Outcome, p.why[st] = started, err.Error()
+			return err
+		case c.Differs != "" || c.Unknown != "":
+			st.Outcome, p.why[st] = started, "its content: "+c.Differs+c.Unknown
+		}
+	}
+	return nil
 }
 
 // answer takes one answer. What proves a step is the serial that the database

@@ -27,6 +27,7 @@ type SyncOptions struct {
 	Options
 	Plan   plan.Options
 	DryRun bool // plan only, and take no lock
+	Deep   bool // compare content, primaries and keys of every zone
 	Out    bool // servers that are out of service as well, which are left alone otherwise
 
 	made  func(plan.Named)       // gets each server's part of a plan file; for several servers at once
@@ -82,7 +83,7 @@ func (y *Syncer) one(ctx context.Context, s fleet.Server, o SyncOptions) (report
 	}
 	defer ses.Close()
 	named := o.named[s.Name]
-	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress, Closely: closely(named)})
+	in, err := ses.Look(ctx, inventory.LookOptions{Deep: o.Deep, Progress: o.Progress, Closely: closely(named)})
 	if err != nil {
 		return report.Server{}, err
 	}

@@ -80,6 +80,11 @@ func (d DNS) Accepts(ctx context.Context, q Question) Acceptance {
 	return Known
 }
 
+// Walk implements Asker.
+func (d DNS) Walk(ctx context.Context, q Question, put func(zone.Key, zone.RRset)) error {
+	return d.Client.Walk(ctx, q.Addr, q.Zone, q.Key, dnsclient.TransferOptions{}, put)
+}
+
 // Transfer implements Asker.
 func (d DNS) Transfer(ctx context.Context, q Question) (*zone.Snapshot, error) {
 	return d.Client.Transfer(ctx, q.Addr, q.Zone, q.Key, dnsclient.TransferOptions{})

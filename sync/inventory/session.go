@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -35,6 +38,10 @@ type Store interface {
 	Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error)
 	Protected(ctx context.Context, server int64) ([]zone.Name, error)
 	ForeignDeletions(ctx context.Context, server int64, since time.Time) (int, error)
+	Zone(ctx context.Context, name zone.Name) (fleet.Zone, error)
+	// Content yields an edition's RRsets in canonical order, from one state of the
+	// database.
+	Content(ctx context.Context, edition int64, yield func(zone.Key, zone.RRset) error) error
 }
 
 // Asker is what is asked over DNS.
@@ -49,6 +56,9 @@ type Asker interface {
 	Accepts(ctx context.Context, q Question) Acceptance
 	// Transfer is the zone's content as the server has it.
 	Transfer(ctx context.Context, q Question) (*zone.Snapshot, error)
+	// Walk is Transfer for content that need not be kept: put gets each RRset, or
+	// pieces of it, as it arrives. What it got counts only when the error is nil.
+	Walk(ctx context.Context, q Question, put func(zone.Key, zone.RRset)) error
 }
 
 // Fleet opens sessions with nameservers.
@@ -60,6 +70,8 @@ type Fleet struct {
 	Now    func() time.Time
 
 	proofs proofs
+	once   sync.Once
+	room   *semaphore.Weighted // for the contents being compared, in RRsets
 }
 
 // Session is a nameserver being looked at or worked on; it belongs to one
@@ -129,8 +141,8 @@ func (s *Session) Wanted(ctx context.Context) ([]fleet.Wanted, int64, error) {
 
 // LookOptions say how closely to look.
 type LookOptions struct {
-	Deep     bool                  // primaries and keys of every zone
-	Closely  map[zone.Key]bool     // primaries and keys of these at least
+	Deep     bool                  // primaries, keys and content of every zone
+	Closely  map[zone.Key]bool     // primaries and keys of these at least, content where it is true
 	Progress func(report.Progress) // may be nil
 }
 
@@ -159,7 +171,10 @@ func (s *Session) Look(ctx context.Context, o LookOptions) (plan.Input, error) {
 	if err != nil {
 		return in, err
 	}
-	return in, s.details(ctx, &in, o)
+	if err := s.details(ctx, &in, o); err != nil {
+		return in, err
+	}
+	return in, s.contents(ctx, &in, o)
 }
 
 // LookAt is Look for some zones only: each is read afresh, nothing else is
@@ -273,7 +288,7 @@ func (s *Session) details(ctx context.Context, in *plan.Input, o LookOptions) er
 		}
 		h := fnv.New32a()
 		h.Write([]byte(st.Zone.Key()))
-		if o.Deep || o.Closely[st.Zone.Key()] || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
+		if _, closely := o.Closely[st.Zone.Key()]; o.Deep || closely || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
 			ask = append(ask, index[st.Zone.Key()])
 		}
 	}

@@ -43,7 +43,15 @@ type Options struct {
 // Have is a zone on the nameserver, with what it answered over DNS.
 type Have struct {
 	nameserver.ZoneState
-	Probe Probe
+	Probe   Probe
+	Content Content
+}
+
+// Content is what comparing a zone's content found; the zero value is nothing, or
+// that it was not compared.
+type Content struct {
+	Differs string // how it differs from the database's of the same serial
+	Unknown string // why it could not be compared
 }
 
 // Probe is the answer to an SOA question; the zero value means not asked.
@@ -183,6 +191,11 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 	case h.Probe.SOA != "" && w.SOA != "" && !SameSOA(h.Probe.SOA, w.SOA):
 		s.set(report.Differs, report.Retransfer, "same serial, but its SOA is not ours")
 		s.Copy = true
+	case h.Content.Differs != "":
+		s.set(report.Differs, report.Retransfer, "same serial, other content: "+h.Content.Differs)
+		s.Copy = true
+	case h.Content.Unknown != "":
+		s.set(report.Unknown, report.None, "its content could not be compared: "+h.Content.Unknown)
 	}
 	return s
 }

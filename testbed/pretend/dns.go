@@ -114,6 +114,23 @@ func (d DNS) Transfer(ctx context.Context, q inventory.Question) (*zone.Snapshot
 	return z.content, nil
 }
 
+// Walk implements inventory.Asker.
+func (d DNS) Walk(ctx context.Context, q inventory.Question, put func(zone.Key, zone.RRset)) error {
+	if s := d.at(q.Addr); s != nil && s.Walked != nil {
+		if err := s.Walked(q.Zone); err != nil {
+			return err
+		}
+	}
+	content, err := d.Transfer(ctx, q)
+	if err != nil {
+		return err
+	}
+	for set := range content.All() {
+		put(set.Owner.Key(), set)
+	}
+	return nil
+}
+
 // Type is the kind of the world's servers.
 type Type struct{ w *World }
 

@@ -22,6 +22,9 @@ type Server struct {
 	Asked func(name zone.Name) (lost bool)
 	// Rejects says whether the server does not know a TSIG key.
 	Rejects func(key zone.Name) bool
+	// Walked is called before content is compared by transfer; its error is the
+	// transfer's.
+	Walked func(name zone.Name) error
 	// Stalled says whether a transfer of the zone goes nowhere.
 	Stalled func(name zone.Name) bool
 	// Undead zones are on the wire after they were deleted.

@@ -190,7 +190,7 @@ func (r *reader) unite(set *zone.RRset, order []sortKey) {
 		}
 		rdata := e.data[2:]
 		if names {
-			c := canonical(set.Type, rdata)
+			c := Canonical(set.Type, rdata)
 			if seen[c] {
 				continue
 			}

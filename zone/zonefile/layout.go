@@ -273,9 +273,9 @@ func isTag(s string) bool {
 	return s != ""
 }
 
-// canonical is rdata with the names in it in lower case: two records for which
+// Canonical is rdata with the names in it in lower case: two records for which
 // it is equal are the same record.
-func canonical(t zone.Type, rdata string) string {
+func Canonical(t zone.Type, rdata string) string {
 	l := layouts[t]
 	at := 0
 	var b []byte
@@ -300,7 +300,7 @@ func canonical(t zone.Type, rdata string) string {
 	return string(b)
 }
 
-// hasNames says whether the type's rdata has names that canonical lower-cases.
+// hasNames says whether the type's rdata has names that Canonical lower-cases.
 func hasNames(t zone.Type) bool {
 	for _, f := range layouts[t] {
 		if f.kind == kName {

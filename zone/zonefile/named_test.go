@@ -113,7 +113,7 @@ func folded(set zone.RRset) zone.RRset {
 	set.Owner = set.Owner.Lower()
 	var all []string
 	for r := range set.Data.All() {
-		all = append(all, canonical(set.Type, r))
+		all = append(all, Canonical(set.Type, r))
 	}
 	set.Data = zone.PackRdata(all...)
 	return set

@@ -1,0 +1,357 @@
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+	"dnsctl/zone/zonefile"
+)
+
+const (
+	contentRoom   = 4 << 20 // RRsets being compared at once by all sessions of a Fleet; 32 octets each
+	contentAtOnce = 4       // zones of one server
+	contentTries  = 5       // of a zone that changes meanwhile
+	contentPause  = 300 * time.Millisecond
+	namedRRsets   = 3 // how many differing RRsets of a kind are named
+)
+
+// contents compares the content of zones that are otherwise in agreement with
+// what the nameserver transfers.
+func (s *Session) contents(ctx context.Context, in *plan.Input, o LookOptions) error {
+	if !o.Deep && len(o.Closely) == 0 {
+		return nil
+	}
+	have := make(map[zone.Key]*plan.Have, len(in.Have))
+	for i := range in.Have {
+		have[in.Have[i].Name.Key()] = &in.Have[i]
+	}
+	wanted := make(map[zone.Key]*fleet.Wanted, len(in.Wanted))
+	for i := range in.Wanted {
+		wanted[in.Wanted[i].Name.Key()] = &in.Wanted[i]
+	}
+	var keys []zone.Key
+	for _, st := range plan.Make(*in).Steps {
+		k := st.Zone.Key()
+		if st.Class == report.OK && st.Wanted != nil && st.Have != nil && (o.Deep || o.Closely[k]) {
+			keys = append(keys, k)
+		}
+	}
+	var mu sync.Mutex // of the driver, which belongs to one goroutine, and of done
+	done := 0
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(contentAtOnce)
+	for _, k := range keys {
+		group.Go(func() error {
+			c, err := s.compare(ctx, wanted[k].Name, &mu)
+			if err != nil {
+				return err
+			}
+			w, h := wanted[k], have[k]
+			h.Content = c.Content
+			if c.Unknown == "" && c.have != (zone.SOA{}) { // it is classed by its serials as they are now
+				w.Serial, w.SOA = c.want.Serial, c.want.Rdata()
+				h.Probe.Serial, h.Probe.SOA = c.have.Serial, c.have.Rdata()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if done++; o.Progress != nil && (done%100 == 0 || done == len(keys)) {
+				o.Progress(report.Progress{Server: s.Server.Name, Phase: "contents", Done: done, Total: len(keys)})
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// Compare compares the content of one zone that the server should have.
+func (s *Session) Compare(ctx context.Context, name zone.Name) (plan.Content, error) {
+	c, err := s.compare(ctx, name, new(sync.Mutex))
+	if err == nil && c.moved {
+		c.Unknown = alwaysMoving
+	}
+	return c.Content, err
+}
+
+// compared is what comparing found.
+type compared struct {
+	plan.Content
+	moved      bool // the serials were never the same
+	want, have zone.SOA
+}
+
+// compare looks again when a serial moved while it did: content of two serials
+// differs, of course.
+func (s *Session) compare(ctx context.Context, name zone.Name, driver *sync.Mutex) (compared, error) {
+	var c compared
+	for try := range contentTries {
+		if try > 0 {
+			if err := pause(ctx, contentPause); err != nil {
+				return c, err
+			}
+		}
+		z, err := s.f.Store.Zone(ctx, name)
+		switch {
+		case errors.Is(err, fleet.ErrNoZone) || err == nil && z.Deleted != nil:
+			return compared{}, nil // deleted meanwhile: there is nothing to compare it with
+		case err != nil:
+			return c, fmt.Errorf("read zone %q: %w", name, err)
+		}
+		if c, err = s.compareOnce(ctx, name, z.Edition, driver); err != nil || !c.moved {
+			return c, err
+		}
+	}
+	// What the database has by now: the serial that was compared with is old.
+	z, err := s.f.Store.Zone(ctx, name)
+	switch {
+	case errors.Is(err, fleet.ErrNoZone) || err == nil && z.Deleted != nil:
+		return compared{}, nil
+	case err != nil:
+		return c, fmt.Errorf("read zone %q: %w", name, err)
+	}
+	if c.want, err = zone.ParseSOA(z.Edition.SOA.Data.First()); err == nil && c.want.Serial == c.have.Serial {
+		c.moved, c.Unknown = false, alwaysMoving
+	}
+	return c, err
+}
+
+const alwaysMoving = "it changes all the time"
+
+func (s *Session) compareOnce(ctx context.Context, name zone.Name, e fleet.Edition, driver *sync.Mutex) (c compared, err error) {
+	s.f.once.Do(func() { s.f.room = semaphore.NewWeighted(contentRoom) })
+	room := int64(min(max(e.RRsets, 1), contentRoom))
+	if err := s.f.room.Acquire(ctx, room); err != nil {
+		return c, err
+	}
+	defer s.f.room.Release(room)
+	d := &digest{seed: maphash.MakeSeed(), rows: make([]row, 0, e.RRsets)}
+	err = s.f.Store.Content(ctx, e.ID, func(k zone.Key, set zone.RRset) error {
+		if set.Type == zone.TypeSOA {
+			if c.want, err = zone.ParseSOA(set.Data.First()); err != nil {
+				return err
+			}
+		}
+		d.want(k, set)
+		return nil
+	})
+	if err != nil {
+		return c, fmt.Errorf("read the content of zone %q: %w", name, err)
+	}
+	if c.want == (zone.SOA{}) { // its content went since
+		c.moved = true
+		return c, nil
+	}
+	d.sort()
+	var bad error
+	put := func(k zone.Key, set zone.RRset) {
+		if set.Type == zone.TypeSOA {
+			c.have, bad = zone.ParseSOA(set.Data.First())
+		}
+		d.got(k, set)
+	}
+	why, err := s.walk(ctx, name, driver, d, put)
+	if err != nil || why != "" {
+		c.Unknown = why
+		return c, err
+	}
+	if bad != nil {
+		c.Unknown = bad.Error()
+		return c, nil
+	}
+	if c.want.Serial != c.have.Serial {
+		c.moved = true
+		return c, nil
+	}
+	c.Differs, err = s.difference(ctx, e, d)
+	return c, err
+}
+
+// walk gets a zone's content from the server: by transfer, or where that fails as
+// a copy over the control channel. why says why it cannot be had.
+func (s *Session) walk(ctx context.Context, name zone.Name, driver *sync.Mutex, d *digest, put func(zone.Key, zone.RRset)) (why string, err error) {
+	denied := s.f.DNS.Walk(ctx, s.Question(name), put)
+	if denied == nil || ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	d.forget()
+	driver.Lock()
+	defer driver.Unlock()
+	ex, err := s.Driver.Export(ctx, name)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return fmt.Sprintf("%v; nor can it be copied: %v", denied, err), nil
+	case ex.Content == nil:
+		return fmt.Sprintf("%v; a copy came without content", denied), nil
+	}
+	for set := range ex.Content.All() {
+		put(set.Owner.Key(), set)
+	}
+	return "", nil
+}
+
+// difference says in words what differs; "" when nothing does.
+func (s *Session) difference(ctx context.Context, e fleet.Edition, d *digest) (string, error) {
+	missing, other := kind{text: "missing"}, kind{text: "with other records or TTL"}
+	for _, r := range d.rows {
+		switch {
+		case !r.seen:
+			missing.n++
+		case r.want != r.got:
+			other.n++
+		}
+	}
+	if missing.n+other.n+d.extra.n == 0 {
+		return "", nil
+	}
+	// Their names were not kept: the database is read again for the first of them.
+	enough := errors.New("enough")
+	err := s.f.Store.Content(ctx, e.ID, func(k zone.Key, set zone.RRset) error {
+		i, there := d.find(d.id(k, set))
+		switch {
+		case !there:
+		case !d.rows[i].seen:
+			missing.name(set)
+		case d.rows[i].want != d.rows[i].got:
+			other.name(set)
+		}
+		if missing.full() && other.full() {
+			return enough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, enough) {
+		return "", fmt.Errorf("read the content of the zone again: %w", err)
+	}
+	d.extra.text = "not in the database"
+	var parts []string
+	for _, k := range []kind{missing, other, d.extra} {
+		if k.n > 0 {
+			parts = append(parts, k.String())
+		}
+	}
+	return strings.Join(parts, "; "), nil
+}
+
+// kind is the differing RRsets of a kind: how many, and the first ones.
+type kind struct {
+	n     int
+	text  string
+	names []string
+}
+
+func (k *kind) full() bool { return len(k.names) >= min(k.n, namedRRsets) }
+
+func (k *kind) name(set zone.RRset) {
+	if len(k.names) < namedRRsets {
+		k.names = append(k.names, set.Owner.String()+" "+set.Type.String())
+	}
+}
+
+func (k kind) String() string {
+	more := ""
+	if k.n > len(k.names) {
+		more = ", ..."
+	}
+	return fmt.Sprintf("%d RRsets %s (%s%s)", k.n, k.text, strings.Join(k.names, ", "), more)
+}
+
+// digest compares two contents by hashes of their RRsets: 32 octets for each
+// of the first, and nothing for the second, in whatever order that comes.
+type digest struct {
+	seed  maphash.Seed
+	rows  []row // by id
+	extra kind
+}
+
+// row is one RRset of the first content. want and got are sums over its records,
+// so that these may come in any order and in pieces.
+type row struct {
+	id, want, got uint64
+	seen          bool
+}
+
+// id hashes what is unique about an RRset.
+func (d *digest) id(k zone.Key, set zone.RRset) uint64 {
+	var h maphash.Hash
+	h.SetSeed(d.seed)
+	_, _ = h.WriteString(string(k))
+	var b [4]byte
+	binary.BigEndian.PutUint16(b[:], uint16(set.Type))
+	binary.BigEndian.PutUint16(b[2:], uint16(set.Covers))
+	_, _ = h.Write(b[:])
+	return h.Sum64()
+}
+
+// sum hashes an RRset's TTL and records, of which the letter case of names does
+// not count.
+func (d *digest) sum(set zone.RRset) (sum uint64) {
+	var ttl [4]byte
+	binary.BigEndian.PutUint32(ttl[:], set.TTL)
+	for r := range set.Data.All() {
+		var h maphash.Hash
+		h.SetSeed(d.seed)
+		_, _ = h.Write(ttl[:])
+		_, _ = h.WriteString(zonefile.Canonical(set.Type, r))
+		sum += h.Sum64()
+	}
+	return sum
+}
+
+func (d *digest) want(k zone.Key, set zone.RRset) {
+	d.rows = append(d.rows, row{id: d.id(k, set), want: d.sum(set)})
+}
+
+func (d *digest) sort() {
+	slices.SortFunc(d.rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+}
+
+func (d *digest) find(id uint64) (int, bool) {
+	return slices.BinarySearchFunc(d.rows, id, func(r row, id uint64) int { return cmp.Compare(r.id, id) })
+}
+
+func (d *digest) got(k zone.Key, set zone.RRset) {
+	i, there := d.find(d.id(k, set))
+	if !there {
+		d.extra.n++
+		d.extra.name(set)
+		return
+	}
+	d.rows[i].got += d.sum(set)
+	d.rows[i].seen = true
+}
+
+// forget takes back what was got.
+func (d *digest) forget() {
+	d.extra = kind{}
+	for i := range d.rows {
+		d.rows[i].got, d.rows[i].seen = 0, false
+	}
+}
+
+// pause waits, or ends with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
