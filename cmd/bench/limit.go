@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"dnsctl/testbed"
 	"dnsctl/wire"
 )
 
@@ -40,7 +41,9 @@ func measureLimit(_ context.Context, b *bench, name string) {
 // prepacked listens and sends a message for each question, or endlessly after
 // the first.
 func (b *bench) prepacked(msg []byte, endless bool, f func(addr string)) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// Not a port of the system's choice: connections that have just ended may hold
+	// all of these for a minute.
+	l, err := net.Listen("tcp", testbed.FreeAddr(b.bed))
 	b.bed.must("listen", err)
 	defer l.Close()
 	go func() {
