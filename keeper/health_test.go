@@ -73,7 +73,7 @@ func TestTheLeaderRemovesWhatIsKeptNoLonger(t *testing.T) {
 				s.T.Fatal(err)
 			}
 		}
-		s.keeper.Retention = fleet.Retention{Deleted: time.Hour, History: time.Hour, Events: time.Hour}
+		s.keeper.Retention = fleet.Retention{Deleted: 5 * time.Minute, History: 5 * time.Minute, Events: 5 * time.Minute}
 		s.Create("a.example.", "b.example.")
 		s.Change("a.example.")
 		s.Delete("b.example.")
@@ -83,7 +83,7 @@ func TestTheLeaderRemovesWhatIsKeptNoLonger(t *testing.T) {
 		if err != nil || st.Copies != 2 || st.Deleted != 1 || st.Changes == 0 {
 			s.T.Fatalf("%+v, %v", st, err)
 		}
-		s.pass(2 * time.Hour)
+		s.pass(25 * time.Minute)
 		after, err := s.Store.Status(ctx)
 		if err != nil || after.Copies != 1 || after.Deleted != 0 || after.Events >= st.Events || after.Zones != 1 {
 			s.T.Errorf("%+v, %v", after, err)
