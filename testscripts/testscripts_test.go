@@ -3,6 +3,7 @@
 package testscripts_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +25,14 @@ func TestMain(m *testing.M) {
 // runner ends the servers that the scripts shared.
 type runner struct{ m *testing.M }
 
-func (r runner) Run() int { return testbed.Main(r.m) }
+func (r runner) Run() int {
+	// The scripts wait for others far more than they work.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	return testbed.Main(r.m)
+}
 
 // onBoth are the folders whose scripts run on PostgreSQL as well.
 var onBoth = []string{"pool", "zone", "record", "tsig", "server", "mdns", "bootstrap", "sync", "drain", "quarantine", "dbpg"}
@@ -42,12 +50,16 @@ func TestScripts(t *testing.T) {
 		t.Fatal("there are no scripts")
 	}
 	for _, dir := range folders {
-		t.Run(dir, func(t *testing.T) {
-			t.Run("sqlite", func(t *testing.T) { testscript.Run(t, params(t, dir, "sqlite")) })
-			if slices.Contains(onBoth, dir) {
-				t.Run("postgres", func(t *testing.T) { testscript.Run(t, params(t, dir, "postgres")) })
-			}
-		})
+		kinds := []string{"sqlite"}
+		if slices.Contains(onBoth, dir) {
+			kinds = append(kinds, "postgres")
+		}
+		for _, kind := range kinds {
+			t.Run(dir+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				testscript.Run(t, params(t, dir, kind))
+			})
+		}
 	}
 }
 
@@ -75,6 +87,7 @@ func params(t *testing.T, dir, kind string) testscript.Params {
 			// No XDG_* and no other DNSCTL_*: the environment starts empty.
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DNSCTL_STORE", url)
+			env.Setenv("GORACE", testbed.GORACE)
 			env.Setenv("DNSCTL_SECRET_IDENTITY_FILE", filepath.Join(env.WorkDir, "identity.age"))
 			faults := filepath.Join(t.TempDir(), "schema-faults")
 			env.Setenv(schemaFile, filepath.Join(root, "docs", "schema", "dnsctl-v1.json"))

@@ -92,7 +92,7 @@ func newRig(t *testing.T, url, mdns string) *rig {
 	if url == "" {
 		url = "sqlite:" + filepath.Join(dir, "dnsctl.db")
 	}
-	r := &rig{T: t, dir: dir, url: url, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "DNSCTL_STORE=" + url,
+	r := &rig{T: t, dir: dir, url: url, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GORACE=" + testbed.GORACE, "DNSCTL_STORE=" + url,
 		"DNSCTL_SECRET_IDENTITY_FILE=" + filepath.Join(dir, "identity.age")}}
 	r.ok("db", "init")
 	if mdns != "" {
