@@ -96,7 +96,7 @@ func (x *index) replace(fresh *index, pos int64, forked bool) (held int) {
 	defer x.mu.Unlock()
 	for name, e := range fresh.byName {
 		old := x.byName[name]
-		if old == nil {
+		if old == nil || !forked && old.zoneID != e.zoneID { // deleted, and made again
 			continue
 		}
 		if !forked && old.edition == e.edition && old.version > e.version {
@@ -262,11 +262,11 @@ func (f *follower) apply(ctx context.Context, entries []fleet.FeedEntry) error {
 	}
 	last := entries[len(entries)-1]
 	f.index.mu.Lock()
+	for id, name := range gone { // first: another zone of the name owes nothing to its serial
+		f.index.drop(name, id)
+	}
 	for _, e := range zones {
 		f.index.put(e)
-	}
-	for id, name := range gone {
-		f.index.drop(name, id)
 	}
 	f.index.pos = last.Pos
 	count := len(f.index.byName)
