@@ -27,29 +27,29 @@ func (c *catalog) consumers() permit {
 	defer c.mu.Unlock()
 	out := permit{publish: true, leave: true}
 	var reasons []string
-	for _, m := range c.servers {
-		if !inPools(m.server, []int64{c.pool.ID}) {
+	for _, sec := range c.servers {
+		if !inPools(sec.server, []int64{c.pool.ID}) {
 			continue
 		}
 		switch {
-		case m.blocked.code == "starting":
+		case sec.blocked.code == "starting":
 			out.publish, out.leave = false, false
-		case m.blocked.diverged:
+		case sec.blocked.diverged:
 			out.publish, out.leave = false, false
-			reasons = append(reasons, fmt.Sprintf("server %s: %s", m.server.Name, m.blocked.reason))
-		case m.blocked.code != "":
+			reasons = append(reasons, fmt.Sprintf("server %s: %s", sec.server.Name, sec.blocked.reason))
+		case sec.blocked.code != "":
 			out.leave = false
-			reasons = append(reasons, fmt.Sprintf("server %s: %s: %s", m.server.Name, m.blocked.code, m.blocked.reason))
-		case !m.server.Accepted:
+			reasons = append(reasons, fmt.Sprintf("server %s: %s: %s", sec.server.Name, sec.blocked.code, sec.blocked.reason))
+		case !sec.server.Accepted:
 			out.leave = false
-			reasons = append(reasons, fmt.Sprintf("server %[1]s waits for: dnsctl server accept %[1]s", m.server.Name))
-		case !m.listed:
+			reasons = append(reasons, fmt.Sprintf("server %[1]s waits for: dnsctl server accept %[1]s", sec.server.Name))
+		case !sec.listed:
 			out.leave = false
-			reasons = append(reasons, fmt.Sprintf("server %s: its zones were not listed yet", m.server.Name))
-		case len(c.held) > 0 && (m.health.Looked == nil || m.health.Looked.Before(c.since)):
+			reasons = append(reasons, fmt.Sprintf("server %s: its zones were not listed yet", sec.server.Name))
+		case len(c.held) > 0 && (sec.health.Looked == nil || sec.health.Looked.Before(c.since)):
 			out.leave = false
-			m.relook = true
-			m.wake()
+			sec.relook = true
+			sec.wake()
 		}
 	}
 	slices.Sort(reasons)
@@ -120,11 +120,11 @@ func (c *catalog) tell(ctx context.Context) error {
 	e := c.served.Edition
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, m := range c.servers {
+	for id, sec := range c.servers {
 		serial, told := c.told[id]
 		switch {
-		case !inPools(m.server, []int64{c.pool.ID}):
-		case blockedBy(m.server) != "", !m.blocked.told():
+		case !inPools(sec.server, []int64{c.pool.ID}):
+		case sec.server.State.Out(), !sec.blocked.told():
 			delete(c.told, id)
 		case !told || serial != e.Serial:
 			c.told[id] = e.Serial

@@ -32,13 +32,13 @@ func (h *health) block(b block, now time.Time) {
 }
 
 // looked notes that the server's marker was read.
-func (l *leader) looked(m *member, mark plan.Marker) {
+func (l *leader) looked(sec *secondary, mark plan.Marker) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.Now()
-	m.health.Looked, m.health.changed = &now, true
+	sec.health.Looked, sec.health.changed = &now, true
 	if mark.State == plan.MarkerSound {
-		m.health.Marker = mark.Pos
+		sec.health.Marker = mark.Pos
 	}
 }
 
@@ -46,31 +46,31 @@ func (l *leader) looked(m *member, mark plan.Marker) {
 func (l *leader) shown(server int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m := l.servers[server]; m != nil {
+	if sec := l.servers[server]; sec != nil {
 		now := l.Now()
-		m.health.Proven, m.health.changed = &now, true
+		sec.health.Proven, sec.health.changed = &now, true
 	}
 }
 
 // publish writes the server's health where it has changed. What cannot be
 // written is tried again with the next round.
-func (l *leader) publish(ctx context.Context, m *member) {
+func (l *leader) publish(ctx context.Context, sec *secondary) {
 	now := l.Now()
 	l.mu.Lock()
-	h := m.health.Health
-	h.Server = m.server.ID
-	due := m.health.known && (m.health.urgent || m.health.changed && now.Sub(m.health.written) >= healthEvery)
+	h := sec.health.Health
+	h.Server = sec.server.ID
+	due := sec.health.known && (sec.health.urgent || sec.health.changed && now.Sub(sec.health.written) >= healthEvery)
 	if due {
-		m.health.urgent, m.health.changed, m.health.written = false, false, now
+		sec.health.urgent, sec.health.changed, sec.health.written = false, false, now
 	}
 	l.mu.Unlock()
 	if !due {
 		return
 	}
 	if err := l.Store.SetHealth(ctx, h, l.lease); err != nil && ctx.Err() == nil {
-		l.Log.Warn("write what was seen of a server", "server", m.server.Name, "err", err)
+		l.Log.Warn("write what was seen of a server", "server", sec.server.Name, "err", err)
 		l.mu.Lock()
-		m.health.changed = true
+		sec.health.changed = true
 		l.mu.Unlock()
 	}
 }

@@ -127,7 +127,7 @@ func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 	k.Log.Info("leading", "holder", k.Holder)
 	k.Metrics.leader.Set(1)
 	defer k.Metrics.leader.Set(0)
-	l := &leader{Keeper: k, lease: lease, servers: make(map[int64]*member), recatalog: make(chan struct{}, 1)}
+	l := &leader{Keeper: k, lease: lease, servers: make(map[int64]*secondary), recatalog: make(chan struct{}, 1)}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer cancel()
@@ -197,19 +197,4 @@ func backoff(first, most time.Duration, attempts int, what string) time.Duration
 		h = (h ^ uint32(what[i])) * 16777619
 	}
 	return d - d/4*time.Duration(h%256)/256
-}
-
-// blockedBy says why nothing is written to a server: "" when it may be.
-func blockedBy(s fleet.Server) string {
-	if s.State.Out() {
-		return string(s.State)
-	}
-	return ""
-}
-
-// settled says whether a zone's task is done with: it was found in agreement, its
-// step is proven, or it is no business of a task. A step that was dropped is
-// looked at again.
-func settled(it report.Item) bool {
-	return it.Outcome == report.Done || it.Outcome == "" && (it.Class == report.OK || it.Class == report.Foreign)
 }

@@ -1,0 +1,178 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/zone"
+)
+
+// follow handles the feed's next entries and returns the position after them.
+func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
+	entries, err := l.Store.Feed(ctx, pos, 500)
+	if err == nil && l.Served != nil {
+		served := l.Served()
+		entries = slices.DeleteFunc(entries, func(e fleet.FeedEntry) bool { return e.Pos > served })
+	}
+	if err != nil || len(entries) == 0 {
+		return pos, err
+	}
+	// Of several entries about a zone only the last one counts.
+	content, moved := make(map[int64]int64), make(map[zone.Key]zone.Name)
+	config, catalogs := false, false
+	var ids []int64
+	for _, e := range entries {
+		catalogs = catalogs || e.Kind != fleet.FeedContent || e.ZoneKind == fleet.Catalog
+		switch e.Kind {
+		case fleet.FeedContent:
+			content[e.ZoneID] = e.Pos
+			ids = append(ids, e.ZoneID)
+		case fleet.FeedMember:
+			if e.ZoneKind == fleet.Ordinary {
+				moved[e.Zone.Key()] = e.Zone
+			}
+		case fleet.FeedConfig:
+			config = true
+		}
+	}
+	if config {
+		if err := l.reload(ctx); err != nil {
+			return pos, err
+		}
+	}
+	if catalogs {
+		select {
+		case l.recatalog <- struct{}{}:
+		default:
+		}
+	}
+	if err := l.memberships(ctx, moved); err != nil {
+		return pos, err
+	}
+	slices.Sort(ids)
+	served, err := l.Store.Served(ctx, slices.Compact(ids))
+	if err != nil {
+		return pos, err
+	}
+	var held []heldBack
+	for _, z := range served {
+		if z.Damage != nil { // there is nothing to tell of it
+			l.Log.Error("zone cannot be read", "zone", z.Name.String(), "err", z.Damage)
+			continue
+		}
+		held = l.changed(z, content[z.ZoneID], held)
+	}
+	if err := l.standIn(ctx, held); err != nil {
+		return pos, err
+	}
+	return entries[len(entries)-1].Pos, nil
+}
+
+// changed tells the servers that have the zone, and adds those that may not be
+// told to held.
+func (l *leader) changed(z fleet.Served, pos int64, held []heldBack) []heldBack {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, sec := range l.servers {
+		if z.Kind == fleet.Marker && !z.Name.Equal(sec.server.Marker) || z.Kind == fleet.Restored || z.Kind == fleet.Catalog || !inPools(sec.server, z.Pools) {
+			continue
+		}
+		if z.Kind == fleet.Ordinary {
+			sec.dirty = true
+		}
+		if z.Kind == fleet.Marker && sec.blocked.code != "" {
+			sec.wake() // it may just have been placed
+			continue
+		}
+		if sec.server.State.Out() {
+			continue // what it misses, it catches up with before it is back in service
+		}
+		if !sec.blocked.told() {
+			held = append(held, heldBack{sec.server, z.Name})
+			continue
+		}
+		if z.Kind == fleet.Ordinary {
+			l.open.add(sec.server.ID, z.Name, z.Serial, pos)
+		}
+		l.note.Add(sec.server.ID, z.Name, z.Serial, z.SOA)
+	}
+	return held
+}
+
+// heldBack is a change that a server may not be told of now.
+type heldBack struct {
+	server fleet.Server
+	zone   zone.Name
+}
+
+// standIn makes tasks of the changes that NOTIFY was held back for: guard 1
+// holds even that back.
+func (l *leader) standIn(ctx context.Context, held []heldBack) error {
+	var tasks []report.Task
+	for _, h := range held {
+		w, err := l.Store.WantedOne(ctx, h.server.ID, h.zone)
+		switch {
+		case errors.Is(err, fleet.ErrNoZone):
+			continue // its deletion has a task of its own
+		case err != nil:
+			return err
+		}
+		tasks = append(tasks, l.present(h.server.Name, w))
+	}
+	return l.Store.PutTasks(ctx, tasks)
+}
+
+// memberships makes tasks of zones that came, went or moved, on the servers that
+// should have them or should have had them.
+func (l *leader) memberships(ctx context.Context, zones map[zone.Key]zone.Name) error {
+	if len(zones) == 0 {
+		return nil
+	}
+	all := l.all()
+	var tasks []report.Task
+	for _, sec := range all {
+		if sec.server.State.Out() {
+			continue
+		}
+		n := len(tasks)
+		for _, name := range zones {
+			t, needed, err := l.taskOf(ctx, sec.server, name)
+			if err != nil {
+				return err
+			}
+			if needed {
+				tasks = append(tasks, t)
+			}
+		}
+		if len(tasks) > n {
+			l.setDirty(sec)
+		}
+	}
+	if err := l.Store.PutTasks(ctx, tasks); err != nil {
+		return err
+	}
+	for _, sec := range all {
+		sec.wake()
+	}
+	return nil
+}
+
+// taskOf is the task that brings a zone on a server to what the database wants;
+// false when the server has nothing to do with the zone.
+func (l *leader) taskOf(ctx context.Context, s fleet.Server, name zone.Name) (report.Task, bool, error) {
+	w, err := l.Store.WantedOne(ctx, s.ID, name)
+	if err == nil {
+		return l.present(s.Name, w), true, nil
+	}
+	if !errors.Is(err, fleet.ErrNoZone) {
+		return report.Task{}, false, err
+	}
+	t, err := l.Store.Tombstone(ctx, s.ID, name)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return report.Task{}, false, nil
+	}
+	return l.absent(s.Name, t), err == nil, err
+}

@@ -1,0 +1,133 @@
+package keeper
+
+import (
+	"context"
+	"time"
+
+	"dnsctl/fleet"
+	"dnsctl/report"
+	"dnsctl/sync/apply"
+	"dnsctl/sync/plan"
+	"dnsctl/zone"
+)
+
+func (l *leader) present(server string, w fleet.Wanted) report.Task {
+	return report.Task{Server: server, Zone: w.Name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial, NextTry: l.Now()}
+}
+
+func (l *leader) absent(server string, t fleet.Tombstone) report.Task {
+	return report.Task{Server: server, Zone: t.Name, Want: report.Absent, Incarnation: t.Incarnation, Serial: t.LastSerial, NextTry: l.Now()}
+}
+
+// measure counts the server's tasks and sets how far it is behind, as they say.
+func (l *leader) measure(ctx context.Context, s fleet.Server) (int, error) {
+	n, oldest, err := l.Store.TaskLag(ctx, s.Name)
+	if err != nil {
+		return 0, err
+	}
+	lag := time.Duration(0)
+	if n > 0 {
+		lag = l.Now().Sub(oldest)
+	}
+	l.Metrics.tasks.WithLabelValues(s.Name).Set(float64(n))
+	l.Metrics.lag.WithLabelValues(s.Name).Set(lag.Seconds())
+	return n, nil
+}
+
+// tasks carries out what is due on the server; true when there may be more.
+func (l *leader) tasks(ctx context.Context, sec *secondary, s fleet.Server) (bool, error) {
+	due, err := l.Store.DueTasks(ctx, s.Name, l.Holder, taskBatch, taskLease)
+	if err != nil {
+		return false, err
+	}
+	if len(due) == 0 {
+		return false, nil
+	}
+	err = apply.WithLock(ctx, l.Store, s.Name, l.Holder, func(ctx context.Context) error {
+		return l.work(ctx, sec, s, due)
+	})
+	if err == nil {
+		return len(due) == taskBatch, nil
+	}
+	// The server could not be worked on: that is no attempt at any of its zones.
+	for _, t := range due {
+		if derr := l.deferTask(ctx, t, err.Error()); derr != nil {
+			return false, derr
+		}
+	}
+	if exit, _ := report.ExitOf(err); exit == report.ExitBusy {
+		return false, nil
+	}
+	return false, err
+}
+
+// work plans and applies the zones of some tasks.
+func (l *leader) work(ctx context.Context, sec *secondary, s fleet.Server, due []report.Task) error {
+	ses, err := l.Fleet.Open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer ses.Close()
+	names := make([]zone.Name, len(due))
+	for i, t := range due {
+		names[i] = t.Zone
+	}
+	in, err := ses.LookAt(ctx, names)
+	if err != nil {
+		return err
+	}
+	l.looked(sec, in.Marker)
+	l.setBlocked(sec, blockOf(in.Marker))
+	p := plan.Make(in)
+	onlyOurs(&p)
+	out := l.Applier.Run(ctx, ses, p, apply.Options{Meta: l.Meta, ProveFor: proveFor})
+	items := make(map[zone.Key]report.Item, len(out.Items))
+	for _, it := range out.Items {
+		items[it.Zone.Key()] = it
+	}
+	for _, t := range due {
+		it, there := items[t.Zone.Key()]
+		// Not wanted and not there: nothing was planned.
+		if !there || settled(it) {
+			if _, err := l.Store.DoneTask(ctx, t); err != nil {
+				return err
+			}
+			l.Metrics.done.WithLabelValues(s.Name).Inc()
+			l.shown(s.ID)
+			continue
+		}
+		if err := l.failTask(ctx, s, t, it.Reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onlyOurs leaves of a plan what the leader does on its own: everything about
+// wanted zones, and deletions of stale ones.
+func onlyOurs(p *plan.Plan) {
+	for i := range p.Steps {
+		if st := &p.Steps[i]; st.Action == report.Delete && st.Class != report.Stale {
+			st.Action, st.Outcome = report.None, ""
+		}
+	}
+}
+
+func (l *leader) failTask(ctx context.Context, s fleet.Server, t report.Task, reason string) error {
+	l.Metrics.failed.WithLabelValues(s.Name).Inc()
+	return l.Store.FailTask(ctx, t, reason, l.Now().Add(backoff(2*time.Second, 10*time.Minute, t.Attempts, t.Zone.String())))
+}
+
+// deferTask gives a task back, also when the term has ended.
+func (l *leader) deferTask(ctx context.Context, t report.Task, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+	defer cancel()
+	return l.Store.DeferTask(ctx, t, reason, l.Now().Add(blockedRetry))
+}
+
+// settled says whether a zone's task is done with: it was found in agreement, its
+// step is proven, or it is no business of a task. A step that was dropped is
+// looked at again.
+func settled(it report.Item) bool {
+	return it.Outcome == report.Done || it.Outcome == "" && (it.Class == report.OK || it.Class == report.Foreign)
+}
