@@ -115,7 +115,7 @@ func (h *house) serve(sealer secret.Sealer) {
 	ctx, cancel := context.WithCancel(context.Background())
 	reg := prometheus.NewRegistry()
 	srv, err := mdns.New(mdns.Config{Source: h.store, Sealer: sealer, Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Wake: h.store.Wake(ctx), Logger: h.log, Registry: reg, Ready: func(a []netip.AddrPort) { ready <- a[0] }, DrainTimeout: time.Second})
+		Wake: h.store.Wake(ctx), Logger: h.log, Registry: reg, Ready: func(a, _ []netip.AddrPort) { ready <- a[0] }, DrainTimeout: time.Second})
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -60,6 +60,9 @@ func (b *Bootstrapper) Add(ctx context.Context, store ServerStore, n NewServer, 
 	if err := t.Check(s); err != nil {
 		return Added{}, report.Fail(report.ExitUsage, fmt.Errorf("server %q: %w", s.Name, err), "see: dnsctl server add --help")
 	}
+	if err := nameserver.CheckTLS(t, s); err != nil {
+		return Added{}, report.Fail(report.ExitUsage, err, "put it into another pool")
+	}
 	var cred secret.Plain
 	if s.New {
 		cred, err = t.NewCredential()

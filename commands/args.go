@@ -103,8 +103,16 @@ func relativeTwice(text string, z zone.Name) error {
 	return nil
 }
 
+// Ports that are meant where none is given (RFC 1035; RFC 7858, RFC 9103).
+const (
+	portDNS = 53
+	portTLS = 853
+)
+
 // parseAddr reads ADDR or ADDR:PORT; without a port it is 53.
-func parseAddr(flag, text string) (netip.AddrPort, error) {
+func parseAddr(flag, text string) (netip.AddrPort, error) { return parseAddrPort(flag, text, portDNS) }
+
+func parseAddrPort(flag, text string, port uint16) (netip.AddrPort, error) {
 	if ap, err := netip.ParseAddrPort(text); err == nil {
 		if ap.Port() == 0 {
 			return netip.AddrPort{}, usagef("", "--%s %q: port 0 is none", flag, text)
@@ -115,13 +123,14 @@ func parseAddr(flag, text string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, usagef("write 192.0.2.1, 192.0.2.1:5300 or [2001:db8::1]:5300", "--%s %q is not an IP address with or without a port", flag, text)
 	}
-	return netip.AddrPortFrom(addr, 53), nil
+	return netip.AddrPortFrom(addr, port), nil
 }
 
-func parseAddrs(flag string, texts []string) ([]netip.AddrPort, error) {
+// parseAddrs reads a list; port is meant where none is given.
+func parseAddrs(flag string, texts []string, port uint16) ([]netip.AddrPort, error) {
 	out := make([]netip.AddrPort, 0, len(texts))
 	for _, t := range texts {
-		ap, err := parseAddr(flag, t)
+		ap, err := parseAddrPort(flag, t, port)
 		if err != nil {
 			return nil, err
 		}

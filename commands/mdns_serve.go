@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,12 @@ nameservers of changes (NOTIFY), carries out what zone create, zone delete and
 record changes ask for until the wire proves it, and compares every nameserver with
 the database from time to time.
 
+On every --tls-listen it transfers zones over TLS 1.3 (XoT, RFC 9103); a port left out
+means 853. With --tls-client-ca clients may show a certificate, and see the zones of
+the pools that list one of its names (pool set --tls-client). The TLS files are read
+again every ten seconds; files that cannot be used are told in the log and in
+/metrics, and what was read before stays in use.
+
 When it is ready it prints one line on standard output, as JSON with -o json. With
 --http it serves /metrics, /healthz, /readyz, and /servers/NAME/ready for load
 balancers: 200 while that nameserver is fit for service, else 503 and why, as JSON.
@@ -49,6 +56,10 @@ SIGTERM lets transfers finish.`,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return runMDNSServe(cmd.Context(), a) },
 	}
 	c.Flags().StringSlice("listen", nil, "serve DNS on this `IP:PORT`, UDP and TCP")
+	c.Flags().StringSlice("tls-listen", nil, "transfer zones over TLS on this `IP:PORT`")
+	c.Flags().String("tls-cert", "", "the `file` with the TLS certificate, PEM, and those between it and its CA")
+	c.Flags().String("tls-key", "", "the `file` with its private key, PEM")
+	c.Flags().String("tls-client-ca", "", "the `file` with the CA of clients' certificates, PEM")
 	c.Flags().String("http", "", "serve metrics and health on this `IP:PORT`")
 	return c
 }
@@ -56,6 +67,7 @@ SIGTERM lets transfers finish.`,
 // ready is the line that says that zones are served.
 type ready struct {
 	listen []netip.AddrPort
+	tls    []netip.AddrPort
 	http   string
 	zones  int
 }
@@ -63,6 +75,7 @@ type ready struct {
 var readyColumns = render.List[ready]{Columns: []render.Column[ready]{
 	{Name: "ready", Value: func(ready) any { return true }},
 	{Name: "listen", Value: func(r ready) any { return r.listen }},
+	{Name: "tls", Value: func(r ready) any { return r.tls }},
 	{Name: "http", Value: func(r ready) any { return r.http }},
 	{Name: "zones", Value: func(r ready) any { return r.zones }},
 }}
@@ -73,7 +86,11 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	if len(a.Config.MDNS.Listen) == 0 {
 		return usagef("for instance --listen 127.0.0.1:5300", "no address to listen on")
 	}
-	listen, err := parseAddrs("listen", a.Config.MDNS.Listen)
+	listen, err := parseAddrs("listen", a.Config.MDNS.Listen, portDNS)
+	if err != nil {
+		return err
+	}
+	overTLS, err := a.serveTLS()
 	if err != nil {
 		return err
 	}
@@ -96,20 +113,22 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	served, addrs := make(chan struct{}), make(chan []netip.AddrPort, 1)
 	server, err = mdns.New(mdns.Config{
 		Source: w.store, Sealer: w.fleet.Sealer, Listen: listen, Wake: w.store.Wake(ctx), Logger: a.Log, Registry: registry, Now: a.Now,
-		PollInterval: a.Config.MDNS.PollInterval, CacheBytes: int64(a.Config.MDNS.Memory), MaxConns: a.Config.MDNS.MaxTCP,
+		PollInterval: a.Config.MDNS.PollInterval, CacheBytes: int64(a.Config.MDNS.Memory), TLS: overTLS, NSID: a.Config.MDNS.NSID,
+		MaxConns: a.Config.MDNS.MaxTCP, MaxConnsClient: a.Config.MDNS.MaxTCPClient, IdleTimeout: a.Config.MDNS.IdleTimeout,
+		ReadTimeout: a.Config.MDNS.ReadTimeout, WriteTimeout: a.Config.MDNS.WriteTimeout, TransferTimeout: a.Config.MDNS.TransferTimeout,
 		Followed: func() {
 			select {
 			case followed <- struct{}{}:
 			default: // it has one to take already
 			}
 		},
-		Ready: func(bound []netip.AddrPort) {
-			addrs <- bound
-			a.sayReady(bound, web, server.Zones())
+		Ready: func(bound, boundTLS []netip.AddrPort) {
+			addrs <- slices.Concat(bound, boundTLS)
+			a.sayReady(bound, boundTLS, web, server.Zones())
 		},
 	})
 	if err != nil {
-		return err
+		return errTLSFiles(err)
 	}
 	group.Go(func() error {
 		defer close(served)
@@ -206,8 +225,8 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 // sayReady prints the one line that others wait for.
-func (a *App) sayReady(bound []netip.AddrPort, web net.Listener, zones int) {
-	r := ready{listen: bound, zones: zones}
+func (a *App) sayReady(bound, boundTLS []netip.AddrPort, web net.Listener, zones int) {
+	r := ready{listen: bound, tls: slices.Concat([]netip.AddrPort{}, boundTLS), zones: zones}
 	if web != nil {
 		r.http = web.Addr().String()
 	}
@@ -220,6 +239,9 @@ func (a *App) sayReady(bound []netip.AddrPort, web net.Listener, zones int) {
 		return
 	}
 	text := fmt.Sprintf("ready: serving %d zones on %v", zones, bound)
+	if len(boundTLS) > 0 {
+		text += fmt.Sprintf(", over TLS on %v", boundTLS)
+	}
 	if r.http != "" {
 		text += ", http://" + r.http
 	}

@@ -32,6 +32,10 @@ var poolColumns = render.List[fleet.Pool]{
 		{Name: "ns", Value: func(p fleet.Pool) any { return p.NS }, Show: render.WideOnly},
 		{Name: "email", Value: func(p fleet.Pool) any { return p.Email }, Show: render.WideOnly},
 		{Name: "allow_transfer", Value: func(p fleet.Pool) any { return p.AllowTransfer }, Show: render.WideOnly},
+		{Name: "require_tls", Value: func(p fleet.Pool) any { return p.TLS.Require }, Show: render.WideOnly},
+		{Name: "tls_clients", Value: func(p fleet.Pool) any { return orEmpty(p.TLS.Clients) }, Show: render.WideOnly},
+		{Name: "tls_name", Value: func(p fleet.Pool) any { return p.TLS.Name }, Show: render.WideOnly},
+		{Name: "tls_ca", Value: func(p fleet.Pool) any { return certificateNames(p.TLS.CA) }, Show: render.WideOnly},
 		{Name: "protect", Value: func(p fleet.Pool) any { return p.Protect }, Show: render.WideOnly},
 		{Name: "min_active", Value: func(p fleet.Pool) any { return p.MinActive }, Show: render.WideOnly},
 		{Name: "catalog", Value: func(p fleet.Pool) any { return catalogName(p.Catalog) }, Show: render.WideOnly},
@@ -45,6 +49,9 @@ type poolFlags struct {
 	email, unmanaged, comment     string
 	minActive                     int
 	catalog                       string
+	tlsClients                    []string
+	tlsName, tlsCA                string
+	requireTLS                    bool
 }
 
 func (f *poolFlags) bind(c *cobra.Command, policy string) {
@@ -53,6 +60,10 @@ func (f *poolFlags) bind(c *cobra.Command, policy string) {
 	fl.StringSliceVar(&f.ns, "ns", nil, "a name server, as `host`, of new zones")
 	fl.StringVar(&f.email, "email", "", "the mailbox in the SOA of new zones, as `user@domain`")
 	fl.StringSliceVar(&f.allow, "allow-transfer", nil, "a `network` from which unsigned requests see its zones")
+	fl.BoolVar(&f.requireTLS, "require-tls", false, "transfer its zones over TLS only; the primaries are mdns's --tls-listen")
+	fl.StringSliceVar(&f.tlsClients, "tls-client", nil, "unsigned requests with a client certificate of this DNS `name` see its zones")
+	fl.StringVar(&f.tlsName, "tls-name", "", "the DNS `name` in the primaries' certificate, if not their address")
+	fl.StringVar(&f.tlsCA, "tls-ca", "", "a `file` with the certificate, PEM, that must have signed the primaries'")
 	fl.Var(newEnum(&f.unmanaged, policy, policyNames()...), "unmanaged", "what is done with foreign zones on its nameservers")
 	fl.StringSliceVar(&f.protect, "protect", nil, "never touch zones whose name matches this `pattern`")
 	fl.IntVar(&f.minActive, "min-active", 1, "how many servers in service a drain leaves it, as a `number`")
@@ -63,8 +74,15 @@ func (f *poolFlags) bind(c *cobra.Command, policy string) {
 // apply puts the flags that were given into the pool.
 func (f *poolFlags) apply(c *cobra.Command, p *fleet.Pool) error {
 	given := func(name string) bool { return c.Flags().Changed(name) }
+	if err := f.applyTLS(given, &p.TLS); err != nil {
+		return err
+	}
 	if given("primary") {
-		primaries, err := parseAddrs("primary", f.primaries)
+		port := uint16(portDNS)
+		if p.TLS.Require {
+			port = portTLS
+		}
+		primaries, err := parseAddrs("primary", f.primaries, port)
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,12 @@ their transfers with, unless --no-tsig. --primary says where its nameservers fin
 dnsctl mdns serve; an address without a port means 53. --ns and --email make
 zone create NAME a valid zone.
 
+With --require-tls its zones are transferred over TLS only (RFC 9103), and --primary
+is where mdns serve --tls-listen listens; a port left out means 853 then. Its
+nameservers check the primaries' certificate where --tls-ca and --tls-name say
+against what. --tls-client lets nameservers in by their own certificate, in place of
+a key. Names are DNS names in the certificates (subjectAltName).
+
 --unmanaged says what is done with zones on its nameservers that were never ours:
 delete them (with a copy, which can be restored), warn, or ignore them.
 
@@ -35,6 +41,7 @@ pool's zones under that name, which nameservers may consume that dnsctl has no
 control channel to. Zones join it at once. They leave it when they are deleted or
 moved, and only while every server of the pool carries this store's marker.`,
 		Example: `  dnsctl pool create main --primary 192.0.2.1 --ns ns1.example.net. --ns ns2.example.net. --email hostmaster@example.net
+  dnsctl pool create far --primary 192.0.2.1 --require-tls --tls-ca ca.pem --tls-name mdns.example.net
   dnsctl pool create lab --primary 127.0.0.1:5300 --no-tsig --allow-transfer 127.0.0.0/8 --unmanaged warn`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -19,6 +19,10 @@ func newPoolSetCmd(a *App) *cobra.Command {
 one ('') clears it. New primaries reach the nameservers with the next sync. --ns and
 --email are for zones made from then on.
 
+A nameserver that runs already must know the TLS settings that --require-tls has its
+zones refer to, under the name dnsctl-POOL, before the next sync: for BIND a tls
+statement, as bootstrap --out writes it; docs/nameservers.md shows one.
+
 Without its --catalog, or under another name, a pool's catalog zone is served no
 more; nameservers that consume it keep what they have until they are told otherwise.`,
 		Example: `  dnsctl pool set main --unmanaged warn --protect '*.internal'
@@ -29,7 +33,8 @@ more; nameservers that consume it keep what they have until they are told otherw
 		},
 	}
 	f.bind(c, "")
-	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect", "min-active", "catalog")
+	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect", "min-active", "catalog",
+		"require-tls", "tls-client", "tls-name", "tls-ca")
 	return c
 }
 
@@ -37,7 +42,11 @@ func runPoolSet(ctx context.Context, a *App, name, comment string, change func(*
 	if _, err := a.pool(ctx, name); err != nil {
 		return err
 	}
-	err := a.store.UpdatePool(ctx, name, a.byWith(comment), func(p *fleet.Pool) error {
+	servers, err := a.store.Servers(ctx)
+	if err != nil {
+		return err
+	}
+	err = a.store.UpdatePool(ctx, name, a.byWith(comment), func(p *fleet.Pool) error {
 		if err := change(p); err != nil {
 			return err
 		}
@@ -48,6 +57,9 @@ func runPoolSet(ctx context.Context, a *App, name, comment string, change func(*
 			if _, err := edit.Mailbox(p.Email, zone.Root); err != nil {
 				return err
 			}
+		}
+		if err := checkTLS(*p, servers); err != nil {
+			return err
 		}
 		return samePlace(p.Primaries)
 	})

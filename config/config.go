@@ -89,8 +89,41 @@ type MDNS struct {
 	// How much memory the zones being transferred may take in all, as 512MiB.
 	Memory Size `key:"memory" default:"1GiB"`
 
-	// How many TCP connections are served at once.
+	// Addresses to transfer zones over TLS on (RFC 9103), as IP or IP:PORT.
+	TLSListen []string `key:"tls_listen" flag:"tls-listen"`
+
+	// The file with the TLS certificate, PEM, and those between it and its CA.
+	TLSCert string `key:"tls_cert" flag:"tls-cert"`
+
+	// The file with the TLS certificate's private key, PEM.
+	TLSKey string `key:"tls_key" flag:"tls-key"`
+
+	// The file with the CA that signs clients' certificates, PEM; empty asks no
+	// client for one.
+	TLSClientCA string `key:"tls_client_ca" flag:"tls-client-ca"`
+
+	// What to answer to who asks which server this is (NSID, RFC 5001); empty is
+	// nothing.
+	NSID string `key:"nsid"`
+
+	// How many TCP connections are served at once, those over TLS among them.
 	MaxTCP int `key:"max_tcp" default:"4096" min:"1"`
+
+	// How many TCP connections of one address are served at once.
+	MaxTCPClient int `key:"max_tcp_client" default:"512" min:"1"`
+
+	// How long a TCP connection may stay open without a query or a transfer.
+	IdleTimeout time.Duration `key:"idle_timeout" default:"30s" min:"100ms"`
+
+	// How long a query over TCP may take to arrive.
+	ReadTimeout time.Duration `key:"read_timeout" default:"10s" min:"100ms"`
+
+	// How long a TCP client may take less than 2 KiB of what is sent to it.
+	WriteTimeout time.Duration `key:"write_timeout" default:"30s" min:"100ms"`
+
+	// How long a zone transfer may take, however steadily the client reads: the
+	// version that is sent stays in memory for it.
+	TransferTimeout time.Duration `key:"transfer_timeout" default:"2h" min:"1s"`
 }
 
 // Retention says how long the database keeps what is past. The leader among the

@@ -52,12 +52,30 @@ type Pool struct {
 	Email         string           // default SOA mailbox of new zones, as user@domain
 	RequireTSIG   bool             // false: made with --no-tsig
 	AllowTransfer []netip.Prefix   // unsigned requests from here see its zones
+	TLS           PoolTLS
 	Unmanaged     Policy
 	Protect       []string // globs over zone names without the final dot
 	CompareEvery  time.Duration
 	MinActive     int       // servers in service that a drain leaves
 	Catalog       zone.Name // its catalog zone (RFC 9432), in lower case; "" when it has none
 	Created       time.Time
+}
+
+// PoolTLS is how a pool's zones travel over TLS (RFC 9103).
+type PoolTLS struct {
+	Require bool     // the primaries are TLS listeners, and transfers happen nowhere else
+	Clients []string // unsigned requests with a certificate of one of these names see its zones
+	Name    string   // the DNS name in the primaries' certificate; "" means their address
+	CA      string   // PEM: who must have signed that certificate; "" leaves it unchecked
+}
+
+// Profile is the name under which a nameserver keeps the pool's TLS settings; ""
+// for a pool without TLS.
+func (p Pool) Profile() string {
+	if !p.TLS.Require {
+		return ""
+	}
+	return "dnsctl-" + p.Name
 }
 
 // Protects says whether one of the pool's globs covers the zone. A glob is

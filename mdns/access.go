@@ -35,6 +35,8 @@ func (s scope) sees(e *entry) bool {
 type access struct {
 	keys    map[zone.Name]tsigKey // by lower-case name
 	allowed []allowed
+	clients map[string][]int64 // pools by a name in the client's certificate
+	strict  []int64            // pools whose zones are transferred over TLS only
 }
 
 type tsigKey struct {
@@ -59,10 +61,16 @@ func (s *Server) loadAccess(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load TSIG keys: %w", err)
 	}
-	a := &access{keys: make(map[zone.Name]tsigKey, len(keys))}
+	a := &access{keys: make(map[zone.Name]tsigKey, len(keys)), clients: map[string][]int64{}}
 	for _, p := range pools {
 		for _, prefix := range p.AllowTransfer {
 			a.allowed = append(a.allowed, allowed{unmapPrefix(prefix), p.ID})
+		}
+		for _, name := range p.TLS.Clients {
+			a.clients[name] = append(a.clients[name], p.ID)
+		}
+		if p.TLS.Require {
+			a.strict = append(a.strict, p.ID)
 		}
 	}
 	bad := 0
@@ -107,16 +115,37 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p
 }
 
-// unsigned is what an unsigned request from the address may see; pools is
-// scratch space for the answer.
-func (a *access) unsigned(from netip.Addr, pools []int64) scope {
+// unsigned is what an unsigned request from the address, with these names in the
+// client's certificate, may see; pools is scratch space for the answer.
+func (a *access) unsigned(from netip.Addr, names []string, pools []int64) scope {
 	from = from.Unmap().WithZone("")
 	for _, w := range a.allowed {
 		if w.prefix.Contains(from) && !slices.Contains(pools, w.pool) {
 			pools = append(pools, w.pool)
 		}
 	}
+	for _, name := range names {
+		for _, p := range a.clients[name] {
+			if !slices.Contains(pools, p) {
+				pools = append(pools, p)
+			}
+		}
+	}
 	return scope{pools: pools}
+}
+
+// plain says whether what the scope sees of the zone may be transferred without
+// TLS: through a pool that does not require it, or with a key of the zone alone
+// where none of its pools does.
+func (a *access) plain(s scope, e *entry) bool {
+	if len(a.strict) == 0 {
+		return true
+	}
+	strict := func(p int64) bool { return slices.Contains(a.strict, p) }
+	if s.zone != 0 {
+		return !slices.ContainsFunc(*e.pools, strict)
+	}
+	return slices.ContainsFunc(s.pools, func(p int64) bool { return !strict(p) && slices.Contains(*e.pools, p) })
 }
 
 // signed finds the key that a TSIG record names, valid at the time.

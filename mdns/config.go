@@ -16,10 +16,13 @@ import (
 // defaults.
 type Config struct {
 	Source Source
-	Sealer secret.Sealer          // opens the TSIG secrets
-	Listen []netip.AddrPort       // UDP and TCP on each; port 0 picks one
-	Wake   <-chan struct{}        // from the store: something may have changed; may be nil
-	Ready  func([]netip.AddrPort) // called once, when the index is loaded and all addresses listen
+	Sealer secret.Sealer    // opens the TSIG secrets
+	Listen []netip.AddrPort // UDP and TCP on each; port 0 picks one
+	Wake   <-chan struct{}  // from the store: something may have changed; may be nil
+	TLS    TLS
+	// Ready is called once, when the index is loaded and all addresses listen: those
+	// of Listen, and those of TLS.
+	Ready func(plain, overTLS []netip.AddrPort)
 	// Followed is called whenever the feed has been followed to its end: what it has
 	// is served. It must not block; it may be nil.
 	Followed func()
@@ -35,17 +38,16 @@ type Config struct {
 	UDPSize      int           // greatest answer over UDP, in octets (RFC 9715)
 	NSID         string        // answer to RFC 5001's option; empty: none
 
-	IdleTimeout    time.Duration // between queries on a TCP connection
-	ReadTimeout    time.Duration // from a query's first octet to its last
-	WriteTimeout   time.Duration // for a client to take any WriteBytes octets
-	MaxConns       int           // TCP connections in all
-	MaxConnsClient int           // TCP connections of one address
-	MaxLoads       int           // zones being read from the store at once
+	IdleTimeout  time.Duration // between queries on a TCP connection
+	ReadTimeout  time.Duration // from a query's first octet to its last
+	WriteTimeout time.Duration // for a client to take some octets, minTaken
+	// TransferTimeout bounds a transfer, and so how long an old version of a zone is
+	// kept in memory for one.
+	TransferTimeout time.Duration
+	MaxConns        int // TCP connections in all
+	MaxConnsClient  int // TCP connections of one address
+	MaxLoads        int // zones being read from the store at once
 }
-
-// WriteBytes is how many octets a client must take within Config.WriteTimeout,
-// and about what is kept in memory for one that does not.
-const WriteBytes = 64 << 10
 
 func (c *Config) setDefaults() error {
 	if c.Source == nil || c.Sealer == nil || len(c.Listen) == 0 {
@@ -70,6 +72,9 @@ func (c *Config) setDefaults() error {
 	orDuration(&c.IdleTimeout, 30*time.Second)
 	orDuration(&c.ReadTimeout, 10*time.Second)
 	orDuration(&c.WriteTimeout, 30*time.Second)
+	orDuration(&c.TransferTimeout, 2*time.Hour)
+	orDuration(&c.TLS.LookEvery, 10*time.Second)
+	orDuration(&c.TLS.HandshakeTimeout, 10*time.Second)
 	orInt := func(n *int, v int) {
 		if *n <= 0 {
 			*n = v
@@ -77,6 +82,8 @@ func (c *Config) setDefaults() error {
 	}
 	orInt(&c.MaxConns, 4096)
 	orInt(&c.MaxConnsClient, 512)
+	orInt(&c.TLS.MaxHandshakes, 512)
+	orInt(&c.TLS.MaxHandshakesClient, 64)
 	orInt(&c.MaxLoads, 4)
 	orInt(&c.MaxMessage, wire.MaxMessage)
 	orInt(&c.UDPSize, 1232)

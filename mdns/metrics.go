@@ -21,6 +21,8 @@ type metrics struct {
 	conns          prometheus.Gauge
 	connsTotal     prometheus.Counter
 	connsClosed    *prometheus.CounterVec // reason
+	tlsExpiry      prometheus.Gauge
+	tlsBad         prometheus.Gauge
 	cacheBytes     prometheus.Gauge
 	cacheZones     prometheus.Gauge
 	cacheHits      prometheus.Counter
@@ -61,9 +63,11 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		transferBytes:  vec("transfer_bytes_total", "Octets of zone transfers sent.", "kind"),
 		transferRecs:   vec("transfer_records_total", "Records of zone transfers sent.", "kind"),
 		transfersNow:   gauge("transfers", "Zone transfers under way."),
-		conns:          gauge("tcp_connections", "TCP connections open."),
+		conns:          gauge("tcp_connections", "TCP connections open, those over TLS among them."),
 		connsTotal:     counter("tcp_connections_total", "TCP connections accepted."),
 		connsClosed:    vec("tcp_connections_closed_total", "TCP connections closed.", "reason"),
+		tlsExpiry:      gauge("tls_certificate_expiry_timestamp_seconds", "End of validity of the TLS certificate in use; 0 without TLS."),
+		tlsBad:         gauge("tls_files_unusable", "1 while the TLS files cannot be used and what was read before stays in use."),
 		cacheBytes:     gauge("cache_bytes", "Estimated octets of zone content in memory."),
 		cacheZones:     gauge("cache_zones", "Zones whose content is in memory."),
 		cacheHits:      counter("cache_hits_total", "Requests that found the zone's content in memory."),
@@ -94,10 +98,6 @@ func typeLabel(t zone.Type) string {
 	return "other"
 }
 
-func (m *metrics) query(udp bool, t zone.Type, r wire.Rcode) {
-	proto := "tcp"
-	if udp {
-		proto = "udp"
-	}
+func (m *metrics) query(proto string, t zone.Type, r wire.Rcode) {
 	m.queries.WithLabelValues(proto, typeLabel(t), r.String()).Inc()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"dnsctl/wire"
 	"dnsctl/zone"
@@ -12,9 +13,9 @@ import (
 // minUDP is what every client can take over UDP (RFC 1035 section 4.2.1).
 const minUDP = 512
 
-// errLoad says that answering needs content that is not in memory, in a place
-// where nothing may be waited for.
-var errLoad = errors.New("content is not in memory")
+// errLater says that answering takes long, or needs content that is not in
+// memory, in a place where nothing may be waited for.
+var errLater = errors.New("answering takes long")
 
 // request is the work on one request at a time, with its buffers. One goroutine
 // has it.
@@ -23,14 +24,31 @@ type request struct {
 	udp  bool
 	wait bool // content may be waited for
 	peer netip.AddrPort
+	at   time.Time // the request came in; zero: now
+
+	tls   bool
+	names []string  // in the certificate that the client has shown
+	until time.Time // the certificate's end
 
 	q      wire.Query
+	access *access
 	scope  scope
 	key    wire.Key
 	signer *wire.Signer // nil: unsigned
 	enc    wire.Encoder
 	ans    answer
 	pools  [16]int64
+}
+
+// proto is how the request came, for counting.
+func (r *request) proto() string {
+	switch {
+	case r.udp:
+		return "udp"
+	case r.tls:
+		return "tls"
+	}
+	return "tcp"
 }
 
 func (s *Server) newRequest(udp bool) *request { return &request{s: s, udp: udp, wait: true} }
@@ -41,7 +59,7 @@ type transferStarter func(ctx context.Context, r *request, e *entry) error
 
 // handle answers one request by appending to out. A transfer over TCP is handed
 // to start instead. The result is out unchanged where nothing is to be sent. The
-// error is errLoad, or that of start.
+// error is errLater, or that of start.
 func (r *request) handle(ctx context.Context, msg, out []byte, peer netip.AddrPort, start transferStarter) ([]byte, error) {
 	r.peer, r.signer, r.scope, r.key = peer, nil, scope{}, wire.Key{}
 	var err error
@@ -54,14 +72,14 @@ func (r *request) handle(ctx context.Context, msg, out []byte, peer netip.AddrPo
 		r.q.QuestionEnd = 0
 		return r.fail(out, wire.RcodeFormErr), nil
 	}
-	acc := r.s.access.Load()
+	r.access = r.s.access.Load()
 	if r.q.TSIG != nil {
 		var done bool
-		if out, done = r.checkTSIG(acc, msg, out); done {
+		if out, done = r.checkTSIG(msg, out); done {
 			return out, nil
 		}
 	} else {
-		r.scope = acc.unsigned(peer.Addr(), r.pools[:0])
+		r.scope = r.access.unsigned(peer.Addr(), r.certified(), r.pools[:0])
 	}
 	q := r.q.Question
 	switch op := r.q.Flags.Opcode(); {
@@ -86,11 +104,22 @@ func (r *request) handle(ctx context.Context, msg, out []byte, peer netip.AddrPo
 	return r.answer(ctx, out, e)
 }
 
+// certified is the names that the client has proven to have.
+func (r *request) certified() []string {
+	if len(r.names) == 0 || r.s.cfg.Now().After(r.until) {
+		return nil
+	}
+	return r.names
+}
+
 // checkTSIG finds the request's scope, or answers and is done.
-func (r *request) checkTSIG(acc *access, msg, out []byte) (_ []byte, done bool) {
+func (r *request) checkTSIG(msg, out []byte) (_ []byte, done bool) {
 	t := r.q.TSIG
-	now := r.s.cfg.Now()
-	k, known := acc.signed(t, now)
+	now := r.at
+	if now.IsZero() {
+		now = r.s.cfg.Now()
+	}
+	k, known := r.access.signed(t, now)
 	err := error(wire.BadKey)
 	if known {
 		err = t.Verify(msg, k.key, now)
@@ -166,7 +195,7 @@ func (r *request) finish(begin int, rcode wire.Rcode) []byte {
 		r.enc.SetLimit(wire.MaxMessage)
 		r.enc.OPT(r.optReply(), rcode)
 	}
-	r.s.m.query(r.udp, r.q.Question.Type, rcode)
+	r.s.m.query(r.proto(), r.q.Question.Type, rcode)
 	out := r.enc.Bytes()
 	if r.signer != nil {
 		out = r.signer.Sign(out, begin, r.s.cfg.Now())
@@ -218,7 +247,7 @@ func (r *request) answer(ctx context.Context, out []byte, e *entry) ([]byte, err
 	}
 	c, err := r.content(ctx, e)
 	switch {
-	case errors.Is(err, errLoad):
+	case errors.Is(err, errLater):
 		return out, err
 	case err != nil && gone(err):
 		return r.refuse(out, "zone"), nil
@@ -247,5 +276,5 @@ func (r *request) content(ctx context.Context, e *entry) (*content, error) {
 		r.s.m.cacheHits.Inc()
 		return c, nil
 	}
-	return nil, errLoad
+	return nil, errLater
 }

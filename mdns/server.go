@@ -23,6 +23,7 @@ type Server struct {
 	access  atomic.Pointer[access]
 	quiet   *quiet
 	conns   *connTable
+	certs   *certificates // nil without TLS
 
 	mu    sync.Mutex
 	state error // why the server is not ready; nil when it is
@@ -34,8 +35,8 @@ var (
 	errStopping = errors.New("stopping")
 )
 
-// New checks the configuration and registers the metrics. Nothing is read or
-// opened before Serve.
+// New checks the configuration, the TLS files included (ErrTLSFiles), and
+// registers the metrics. Nothing else is read or opened before Serve.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
@@ -45,7 +46,13 @@ func New(cfg Config) (*Server, error) {
 	s.history = newHistory(cfg.CacheBytes)
 	s.access.Store(&access{})
 	s.quiet = newQuiet(cfg.Now)
-	s.conns = newConnTable(cfg.MaxConns, cfg.MaxConnsClient, s.m)
+	s.conns = newConnTable(&s.cfg, s.m)
+	if len(cfg.TLS.Listen) > 0 {
+		var err error
+		if s.certs, err = loadCertificates(cfg.TLS, s.log, s.m, cfg.Now); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -82,7 +89,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			k.close()
 		}
 	}()
-	var bound []netip.AddrPort
+	var bound, overTLS []netip.AddrPort
 	for _, addr := range s.cfg.Listen {
 		k, err := listen(ctx, addr)
 		if err != nil {
@@ -90,6 +97,14 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 		sockets = append(sockets, k)
 		bound = append(bound, k.addr)
+	}
+	for _, addr := range s.cfg.TLS.Listen {
+		k, err := listenTCP(ctx, addr)
+		if err != nil {
+			return err
+		}
+		sockets = append(sockets, k)
+		overTLS = append(overTLS, k.addr)
 	}
 	f := &follower{source: s.cfg.Source, index: s.index, access: s.loadAccess, forget: s.forget, log: s.log, m: s.m, now: s.cfg.Now}
 	if err := f.load(ctx, false); err != nil {
@@ -102,13 +117,18 @@ func (s *Server) Serve(ctx context.Context) error {
 	var followers, servers sync.WaitGroup
 	followers.Go(func() { f.run(ctx, s.cfg.Wake, s.cfg.PollInterval, s.setFollowed) })
 	for _, k := range sockets {
-		servers.Go(func() { s.serveUDP(drainCtx, k) })
-		servers.Go(func() { s.serveTCP(drainCtx, k.tcp) })
+		if k.udp != nil {
+			servers.Go(func() { s.serveUDP(drainCtx, k) })
+		}
+		servers.Go(func() { s.serveTCP(drainCtx, k.tcp, k.udp == nil) })
+	}
+	if s.certs != nil {
+		followers.Go(func() { s.certs.follow(ctx) })
 	}
 	s.setState(nil)
-	s.log.Info("serving", "listen", fmt.Sprint(bound), "zones", s.index.size())
+	s.log.Info("serving", "listen", fmt.Sprint(bound), "tls", fmt.Sprint(overTLS), "zones", s.index.size())
 	if s.cfg.Ready != nil {
-		s.cfg.Ready(bound)
+		s.cfg.Ready(bound, overTLS)
 	}
 
 	<-ctx.Done()
@@ -157,42 +177,55 @@ func (s *Server) setFollowed(err error) {
 	}
 }
 
-// socket is one address: UDP and TCP of the same port.
+// socket is one address: UDP and TCP of the same port, or TCP alone for TLS.
 type socket struct {
 	addr netip.AddrPort
-	udp  *net.UDPConn
+	udp  *net.UDPConn // nil: TLS
 	tcp  *net.TCPListener
 }
 
 func (k *socket) close() {
-	_ = k.udp.Close()
+	if k.udp != nil {
+		_ = k.udp.Close()
+	}
 	_ = k.tcp.Close()
 }
 
 // listen opens UDP and TCP. For port 0 it picks one that both have free. All
 // IPv6 addresses are that and no more: IPv4 is listened on where it is asked for.
 func listen(ctx context.Context, addr netip.AddrPort) (*socket, error) {
-	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	family := "6"
-	if addr.Addr().Is4() {
-		family = "4"
-	}
 	for try := 0; ; try++ {
-		t, err := (&net.ListenConfig{}).Listen(ctx, "tcp"+family, addr.String())
+		k, err := listenTCP(ctx, addr)
 		if err != nil {
-			return nil, fmt.Errorf("listen on %s: %w", addr, err)
+			return nil, err
 		}
-		tcp := t.(*net.TCPListener)
-		at := tcp.Addr().(*net.TCPAddr).AddrPort()
-		u, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp"+family, at.String())
+		u, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp"+family(k.addr), k.addr.String())
 		if err == nil {
-			return &socket{addr: netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), udp: u.(*net.UDPConn), tcp: tcp}, nil
+			k.udp = u.(*net.UDPConn)
+			return k, nil
 		}
-		_ = tcp.Close()
+		k.close()
 		if addr.Port() != 0 || try == 20 {
 			return nil, fmt.Errorf("listen on %s: %w", addr, err)
 		}
 	}
+}
+
+func listenTCP(ctx context.Context, addr netip.AddrPort) (*socket, error) {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp"+family(addr), addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	return &socket{addr: netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), tcp: l.(*net.TCPListener)}, nil
+}
+
+func family(addr netip.AddrPort) string {
+	if addr.Addr().Is4() {
+		return "4"
+	}
+	return "6"
 }
 
 // quiet lets through one log line a second for each source, and forgets sources

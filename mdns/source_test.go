@@ -309,7 +309,7 @@ func start(t testing.TB, m *memory, change func(*Config)) *running {
 	ready := make(chan string, 1)
 	cfg := Config{
 		Source: m, Sealer: plainSealer{}, Wake: m.wake, Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
-		Ready:  func(a []netip.AddrPort) { ready <- a[0].String() },
+		Ready:  func(a, _ []netip.AddrPort) { ready <- a[0].String() },
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if _, bench := t.(*testing.B); bench {

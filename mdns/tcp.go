@@ -2,7 +2,9 @@ package mdns
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -10,109 +12,33 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"dnsctl/wire"
 )
 
-// connTable is the open TCP connections; it holds the limits.
-type connTable struct {
-	max, maxClient int
-	m              *metrics
-
-	mu      sync.Mutex
-	open    map[*tcpConn]struct{}
-	clients map[netip.Addr]int
-	closing atomic.Bool
-	empty   chan struct{} // closed when draining and no connection is left
-}
-
-func newConnTable(limit, perClient int, m *metrics) *connTable {
-	return &connTable{
-		max: limit, maxClient: perClient, m: m,
-		open: map[*tcpConn]struct{}{}, clients: map[netip.Addr]int{}, empty: make(chan struct{}),
-	}
-}
-
-// admit takes a connection in, or says which limit forbids it.
-func (t *connTable) admit(c *tcpConn) (refused string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case t.closing.Load():
-		return "stopping"
-	case len(t.open) >= t.max:
-		return "limit"
-	case t.clients[c.peer.Addr()] >= t.maxClient:
-		return "client limit"
-	}
-	t.open[c] = struct{}{}
-	t.clients[c.peer.Addr()]++
-	t.m.conns.Set(float64(len(t.open)))
-	t.m.connsTotal.Inc()
-	return ""
-}
-
-func (t *connTable) leave(c *tcpConn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.open, c)
-	if t.clients[c.peer.Addr()]--; t.clients[c.peer.Addr()] == 0 {
-		delete(t.clients, c.peer.Addr())
-	}
-	t.m.conns.Set(float64(len(t.open)))
-	if t.closing.Load() && len(t.open) == 0 {
-		close(t.empty)
-	}
-}
-
-// drain lets no more connections in and wakes those that wait for a query; those
-// at work end after it. The channel is closed when all have ended.
-func (t *connTable) drain() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closing.Store(true)
-	if len(t.open) == 0 {
-		close(t.empty)
-	}
-	for c := range t.open {
-		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
-	}
-	return t.empty
-}
-
-func (t *connTable) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.open)
-}
-
-func (t *connTable) closeAll() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for c := range t.open {
-		_ = c.conn.Close()
-	}
-}
-
-// tcpConn is one connection; its goroutine has it, but for deadlines and Close.
+// tcpConn is one connection, plain or over TLS. One goroutine reads its queries
+// and answers those that can be answered at once; the lane has the others.
 type tcpConn struct {
-	s    *Server
-	conn *net.TCPConn
-	peer netip.AddrPort
-	r    *request
-	in   *bufio.Reader
-	buf  []byte // of the query
-	out  []byte // answers not written yet
-	sent int64  // octets written
+	s     *Server
+	pace  *pace
+	tls   *tls.Conn // over pace; nil: plain
+	conn  net.Conn  // the one of them that messages travel on
+	peer  netip.AddrPort
+	names []string  // in the client's certificate
+	until time.Time // the certificate's end
+	r     *request
+	in    *bufio.Reader
+	buf   []byte // of the query
+	out   outbox
+	lane  lane
 
-	transferred bool // the present query was answered by a transfer
+	writing sync.Mutex
 }
 
 // serveTCP accepts connections until the listener is closed. Connections outlive
 // it: the table has them.
-func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
+func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, overTLS bool) {
 	for {
 		conn, err := l.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
@@ -127,8 +53,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 			}
 			continue
 		}
-		c := &tcpConn{s: s, conn: conn, peer: conn.RemoteAddr().(*net.TCPAddr).AddrPort(), r: s.newRequest(false)}
-		c.peer = netip.AddrPortFrom(c.peer.Addr().Unmap(), c.peer.Port())
+		c := s.newConn(conn, overTLS)
 		if refused := s.conns.admit(c); refused != "" {
 			s.m.connsClosed.WithLabelValues(refused).Inc()
 			if s.quiet.allow(c.peer.Addr()) {
@@ -146,56 +71,136 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener) {
 	}
 }
 
-// errStalled says that a client did not take octets in time.
-var errStalled = errors.New("client takes nothing")
+func (s *Server) newConn(conn *net.TCPConn, overTLS bool) *tcpConn {
+	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	c := &tcpConn{
+		s: s, pace: &pace{TCPConn: conn, wait: s.cfg.WriteTimeout},
+		peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()),
+	}
+	c.conn = c.pace
+	if overTLS {
+		c.tls = tls.Server(c.pace, s.certs.config.Load())
+		c.conn = c.tls
+	}
+	c.out.c, c.lane.c = c, c
+	c.lane.moved.L = &c.lane.mu
+	return c
+}
 
-// run answers the connection's queries in order and says why it ended.
+// newRequest is a request of this client. With wait, content may be waited for.
+func (c *tcpConn) newRequest(wait bool) *request {
+	r := c.s.newRequest(false)
+	r.wait, r.tls, r.names, r.until = wait, c.tls != nil, c.names, c.until
+	return r
+}
+
+// run answers the connection's queries and says why it ended.
 func (c *tcpConn) run(ctx context.Context) (reason string) {
-	c.in = bufio.NewReaderSize(c.conn, 4096)
-	for {
-		msg, reason := c.read()
-		if reason != "" {
-			if err := c.flush(); errors.Is(err, errStalled) {
-				return "stalled"
-			}
+	if c.tls != nil {
+		if reason = c.shake(ctx); reason != "" {
 			return reason
 		}
-		if err := c.serve(ctx, msg); err != nil {
-			if errors.Is(err, errStalled) {
-				return "stalled"
-			}
-			return "failed"
+		defer func() {
+			c.pace.endAt(time.Now().Add(time.Second)) // for the goodbye
+			_ = c.tls.Close()
+		}()
+	}
+	c.r = c.newRequest(false)
+	c.in = bufio.NewReaderSize(c.conn, 4096)
+	for reason == "" {
+		var msg []byte
+		if msg, reason = c.read(); reason != "" {
+			break
 		}
-		if c.s.conns.closing.Load() {
-			if c.flush() != nil {
-				return "failed"
-			}
-			return "stopping"
+		reason = writeReason(c.serve(ctx, msg))
+		if reason == "" && c.s.conns.closing.Load() {
+			reason = "stopping"
 		}
 	}
+	err := c.out.flush()
+	// A client that has closed its half waits for what it asked for.
+	if e := c.lane.wait(reason == "client" || reason == "stopping"); e != nil {
+		err = e
+	}
+	if errors.Is(err, errStalled) || errors.Is(err, errTooLong) {
+		return writeReason(err)
+	}
+	return reason
 }
+
+// serve answers one query, or leaves it to the lane.
+func (c *tcpConn) serve(ctx context.Context, msg []byte) error {
+	err := c.out.answer(ctx, c.r, msg, c.transferShort)
+	if errors.Is(err, errLater) {
+		err = c.lane.add(ctx, waitingQuery{bytes.Clone(msg), c.s.cfg.Now()})
+	}
+	return err
+}
+
+// transferShort sends a transfer that is short and at hand, and no transfer
+// before it is under way.
+func (c *tcpConn) transferShort(ctx context.Context, r *request, e *entry) error {
+	if c.lane.idle() {
+		if g, ok := c.s.atHand(r, e); ok {
+			return c.out.send(ctx, r, e, g)
+		}
+	}
+	return errLater
+}
+
+// shake does the TLS handshake and says why the connection ends, if it does.
+func (c *tcpConn) shake(ctx context.Context) (reason string) {
+	defer c.s.conns.shaken(c)
+	end := c.deadline(c.s.cfg.TLS.HandshakeTimeout)
+	c.pace.endAt(end)
+	_ = c.pace.SetReadDeadline(end)
+	if c.s.conns.closing.Load() {
+		return "stopping"
+	}
+	err := c.tls.HandshakeContext(ctx)
+	state := c.tls.ConnectionState()
+	switch {
+	case err == nil && state.NegotiatedProtocol != alpn:
+		err = errNotDoT
+	case err == nil:
+		c.pace.endAt(time.Time{})
+		c.names, c.until = peerNames(state)
+		return ""
+	case c.s.conns.closing.Load():
+		return "stopping"
+	case errors.Is(err, io.EOF): // somebody looked whether the port is open
+		return "client"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errSlowHandshake
+	}
+	if c.s.quiet.allow(c.peer.Addr()) {
+		c.s.log.Warn("TLS handshake failed", "peer", c.peer.String(), "err", err)
+	}
+	if errors.Is(err, errSlowHandshake) {
+		return "handshake timeout"
+	}
+	return "handshake failed"
+}
+
+var (
+	errNotDoT        = errors.New(`client does not ask for the protocol "dot" (ALPN)`)
+	errSlowHandshake = errors.New("not finished in time")
+)
 
 // read waits for the next query. Before it waits, everything answered is
 // written. A query must be whole within ReadTimeout of its first octet.
 func (c *tcpConn) read() (msg []byte, reason string) {
 	if !c.whole() {
-		if err := c.flush(); err != nil {
-			if errors.Is(err, errStalled) {
-				return nil, "stalled"
-			}
-			return nil, "failed"
+		if err := c.out.flush(); err != nil {
+			return nil, writeReason(err)
 		}
 		if c.in.Buffered() == 0 {
 			c.shrink()
-			_ = c.conn.SetReadDeadline(c.deadline(c.s.cfg.IdleTimeout))
-			if c.s.conns.closing.Load() {
-				return nil, "stopping"
-			}
-			if _, err := c.in.Peek(1); err != nil {
-				return nil, readReason(err, "idle", c.s.conns.closing.Load())
+			if reason := c.await(); reason != "" {
+				return nil, reason
 			}
 		}
-		_ = c.conn.SetReadDeadline(c.deadline(c.s.cfg.ReadTimeout))
+		_ = c.pace.SetReadDeadline(c.deadline(c.s.cfg.ReadTimeout))
 	}
 	msg, err := wire.ReadFrame(c.in, c.buf)
 	if err != nil {
@@ -205,13 +210,31 @@ func (c *tcpConn) read() (msg []byte, reason string) {
 	return msg, ""
 }
 
+// await waits for the next query's first octet. A connection on which the lane
+// works is not idle.
+func (c *tcpConn) await() (reason string) {
+	for {
+		_ = c.pace.SetReadDeadline(c.deadline(c.s.cfg.IdleTimeout))
+		if c.s.conns.closing.Load() {
+			return "stopping"
+		}
+		_, err := c.in.Peek(1)
+		if err == nil {
+			return ""
+		}
+		if reason = readReason(err, "idle", c.s.conns.closing.Load()); reason != "idle" || c.lane.idle() {
+			return reason
+		}
+	}
+}
+
 // idleBuffer is how large a connection's buffers may be while it waits, in
 // octets.
 const idleBuffer = 8 << 10
 
 func (c *tcpConn) shrink() {
-	if cap(c.out) > idleBuffer {
-		c.out, c.r.enc = nil, wire.Encoder{}
+	if cap(c.out.buf) > idleBuffer {
+		c.out.buf, c.r.enc = nil, wire.Encoder{}
 	}
 	if cap(c.buf) > idleBuffer {
 		c.buf = nil
@@ -233,6 +256,20 @@ func readReason(err error, timeout string, closing bool) string {
 	return "failed"
 }
 
+// writeReason is why a connection ends when writing on it fails; "" when it did
+// not.
+func writeReason(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, errStalled):
+		return "stalled"
+	case errors.Is(err, errTooLong):
+		return "too long"
+	}
+	return "failed"
+}
+
 // whole says whether the next query is in memory already.
 func (c *tcpConn) whole() bool {
 	n := c.in.Buffered()
@@ -241,56 +278,4 @@ func (c *tcpConn) whole() bool {
 	}
 	p, _ := c.in.Peek(wire.LengthPrefix)
 	return n >= wire.LengthPrefix+int(binary.BigEndian.Uint16(p))
-}
-
-// serve answers one query.
-func (c *tcpConn) serve(ctx context.Context, msg []byte) error {
-	begin := c.open()
-	c.transferred = false
-	out, err := c.r.handle(ctx, msg, c.out, c.peer, c.transfer)
-	if err != nil || c.transferred {
-		return err
-	}
-	if len(out) == begin+wire.LengthPrefix { // no answer
-		c.out = c.out[:begin]
-		return nil
-	}
-	c.out = out
-	return c.close(begin)
-}
-
-// open makes room for the length prefix of a message.
-func (c *tcpConn) open() (begin int) {
-	begin = len(c.out)
-	c.out = append(c.out, 0, 0)
-	return begin
-}
-
-// close finishes the message that began at begin, and writes if there is much.
-func (c *tcpConn) close(begin int) error {
-	wire.PutLength(c.out[begin:])
-	if len(c.out) >= WriteBytes/2 {
-		return c.flush()
-	}
-	return nil
-}
-
-// flush writes what is waiting, in pieces that the client must take in time each.
-func (c *tcpConn) flush() error {
-	out := c.out
-	for len(out) > 0 {
-		n := min(len(out), WriteBytes)
-		_ = c.conn.SetWriteDeadline(c.deadline(c.s.cfg.WriteTimeout))
-		k, err := c.conn.Write(out[:n])
-		c.sent += int64(k)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return errStalled
-		}
-		if err != nil {
-			return err
-		}
-		out = out[n:]
-	}
-	c.out = c.out[:0]
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,37 +34,22 @@ func closed(name string) string {
 	return fmt.Sprintf("dnsctl_mdns_tcp_connections_closed_total{reason=%q}", name)
 }
 
-func TestPipelinedQueriesAreAnsweredInOrder(t *testing.T) {
-	t.Parallel()
-	m := newMemory()
-	s := big(t, "z.test.", 1, 2000)
-	m.create(s)
-	r := start(t, m, nil)
-	c := dial(t, r.addr)
-	var all []byte
-	add := func(q []byte, id byte) {
-		q[1] = id
+// pipeline is queries framed one after the other; the last octet of their IDs
+// counts up.
+func pipeline(queries ...[]byte) (all []byte) {
+	for i, q := range queries {
+		q[1] = byte(i)
 		all = append(all, byte(len(q)>>8), byte(len(q)))
 		all = append(all, q...)
 	}
-	for i := range 30 {
-		t := zone.TypeSOA
-		if i%3 == 0 {
-			t = zone.TypeAXFR
-		}
-		add(transferQuery("z.test.", t, 0), byte(i))
-	}
-	add([]byte{0, 99, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 99) // a response: no answer
-	add(transferQuery("z.test.", zone.TypeSOA, 0), 100)
-	// In two pieces, cut within a length prefix.
-	if _, err := c.Write(all[:1]); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Write(all[1:]); err != nil {
-		t.Fatal(err)
-	}
-	var ids []byte
-	for len(ids) == 0 || ids[len(ids)-1] != 100 {
+	return all
+}
+
+// answered reads messages until one has the last ID and returns the IDs as they
+// come, each once while they do not change.
+func answered(t *testing.T, c io.Reader, last byte) (ids []byte) {
+	t.Helper()
+	for len(ids) == 0 || ids[len(ids)-1] != last {
 		msg, err := wire.ReadFrame(c, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -72,13 +58,143 @@ func TestPipelinedQueriesAreAnsweredInOrder(t *testing.T) {
 			ids = append(ids, msg[1])
 		}
 	}
-	if len(ids) != 31 {
-		t.Errorf("answers to %d queries: %v", len(ids), ids)
-	}
-	for i := range 30 {
-		if ids[i] != byte(i) {
-			t.Fatalf("out of order: %v", ids)
+	return ids
+}
+
+func TestPipelinedQueriesAreAnsweredInOrder(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.create(big(t, "z.test.", 1, 500))
+	r := start(t, m, nil)
+	fetch(t, r.addr, transferQuery("z.test.", zone.TypeAXFR, 0), nil) // what is not in memory may be late
+	c := dial(t, r.addr)
+	var queries [][]byte
+	for i := range 100 {
+		switch {
+		case i == 50:
+			queries = append(queries, []byte{0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // a response: no answer
+		case i%3 == 0:
+			queries = append(queries, transferQuery("z.test.", zone.TypeAXFR, 0))
+		default:
+			queries = append(queries, transferQuery("z.test.", zone.TypeSOA, 0))
 		}
+	}
+	all := pipeline(queries...)
+	// In two pieces, cut within a length prefix.
+	if _, err := c.Write(all[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(all[1:]); err != nil {
+		t.Fatal(err)
+	}
+	ids := answered(t, c, 99)
+	if len(ids) != 99 || slices.Contains(ids, 50) || !slices.IsSorted(ids) {
+		t.Errorf("answers to %v", ids)
+	}
+}
+
+// TestAnswersOvertakeLongTransfers (RFC 7766 section 7): on one connection with a
+// client that has not read the transfer it asked for first. Transfers stay in
+// order, each whole.
+func TestAnswersOvertakeLongTransfers(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	large, small := big(t, "z.test.", 1, 600000), big(t, "small.test.", 1, 5)
+	m.create(large)
+	m.create(small)
+	r := start(t, m, nil)
+	c := dial(t, r.addr)
+	_ = c.SetReadBuffer(16 << 10)
+	q := pipeline(transferQuery("z.test.", zone.TypeAXFR, 0), transferQuery("small.test.", zone.TypeAXFR, 0), transferQuery("z.test.", zone.TypeSOA, 0),
+		transferQuery("host10.z.test.", zone.TypeSOA, 0), transferQuery("z.test.", zone.TypeAXFR, 0))
+	if _, err := c.Write(q); err != nil {
+		t.Fatal(err)
+	}
+	// Both are at work, and neither waits for the other.
+	testbed.Eventually(t, 20*time.Second, func() bool {
+		return counter(t, r, "dnsctl_mdns_transfers") == 1 && counter(t, r, `dnsctl_mdns_queries_total{proto="tcp",rcode="NOERROR",type="SOA"}`) >= 1
+	})
+	records, at, soaAt := map[byte]int{}, 0, -1
+	var order []byte
+	for records[4] < large.Records()+1 {
+		msg, err := wire.ReadFrame(c, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _ := wire.ParseHeader(msg)
+		if records[msg[1]] == 0 {
+			order = append(order, msg[1])
+		}
+		if msg[1] == 2 {
+			soaAt = at
+		}
+		records[msg[1]] += int(h.Counts[wire.SectionAnswer]) + int(h.Counts[wire.SectionAuthority])
+		at++
+	}
+	if soaAt < 0 || soaAt > at/4 {
+		t.Errorf("the SOA came as message %d of %d", soaAt, at)
+	}
+	transfers := slices.DeleteFunc(order, func(id byte) bool { return id == 2 || id == 3 })
+	if !slices.Equal(transfers, []byte{0, 1, 4}) || records[0] != large.Records()+1 || records[1] != small.Records()+1 || records[3] != 1 {
+		t.Errorf("transfers in the order %v, records %v", transfers, records)
+	}
+}
+
+// TestSlowButSteadyClientsAreServedAndOthersNot has two clients ask for a zone
+// that is larger than what the kernel keeps: one reads a little all the time,
+// far less in each write timeout than is written at once; the other an octet now
+// and then.
+func TestSlowButSteadyClientsAreServedAndOthersNot(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.create(big(t, "z.test.", 1, 400000))
+	r := start(t, m, func(c *Config) { c.WriteTimeout = time.Second })
+	steady, drip := dial(t, r.addr), dial(t, r.addr)
+	for _, c := range []*net.TCPConn{steady, drip} {
+		_ = c.SetReadBuffer(64 << 10)
+		if err := wire.WriteFrame(c, transferQuery("z.test.", zone.TypeAXFR, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan struct{})
+	go func() { // an octet is no progress
+		defer close(ended)
+		for _, err := drip.Read(make([]byte, 1)); err == nil; _, err = drip.Read(make([]byte, 1)) {
+			<-time.After(50 * time.Millisecond)
+		}
+	}()
+	begin, buf := time.Now(), make([]byte, 16<<10)
+	for cut := false; !cut || time.Since(begin) < 3*time.Second; cut = counter(t, r, closed("stalled")) > 0 {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("nobody was cut off")
+		}
+		if _, err := io.ReadFull(steady, buf); err != nil {
+			t.Fatalf("cut off after %s: %v", time.Since(begin), err)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	if got := counter(t, r, closed("stalled")); got != 1 {
+		t.Errorf("%v clients cut off", got)
+	}
+	drip.Close()
+	<-ended
+}
+
+// TestATransferEndsInTime, however slow the client, so that old versions of zones
+// are not kept for ever.
+func TestATransferEndsInTime(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.create(big(t, "z.test.", 1, 400000))
+	r := start(t, m, func(c *Config) { c.TransferTimeout = 600 * time.Millisecond })
+	c := dial(t, r.addr)
+	_ = c.SetReadBuffer(8 << 10)
+	if err := wire.WriteFrame(c, transferQuery("z.test.", zone.TypeAXFR, 0)); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, 20*time.Second, func() bool { return counter(t, r, closed("too long")) == 1 })
+	if got := counter(t, r, `dnsctl_mdns_transfers_total{kind="axfr",result="aborted"}`); got != 1 {
+		t.Errorf("%v transfers aborted", got)
 	}
 }
 

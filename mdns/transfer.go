@@ -28,6 +28,8 @@ func (r *request) transfer(ctx context.Context, out []byte, start transferStarte
 		return r.refuse(out, "zone"), nil
 	case e.held():
 		return r.fail(out, wire.RcodeServFail), nil
+	case !r.tls && !r.access.plain(r.scope, e):
+		return r.refuse(out, "without TLS"), nil
 	case r.udp && q.Type == zone.TypeAXFR:
 		return r.refuse(out, "AXFR over UDP"), nil
 	case q.Type == zone.TypeIXFR && !e.serial.Ahead(r.q.Serial):
@@ -54,7 +56,7 @@ func (r *request) changesOverUDP(ctx context.Context, out []byte, e *entry) ([]b
 	deltas := r.s.history.get(span{e.edition, e.version, r.q.Serial})
 	if deltas == nil {
 		if !r.wait {
-			return out, errLoad
+			return out, errLater
 		}
 		var err error
 		if deltas, _, err = r.s.changesSince(ctx, e, r.q.Serial); err != nil {
@@ -98,79 +100,128 @@ func ixfr(deltas []zone.Delta) iter.Seq[zone.RRset] {
 	}
 }
 
-// transfer streams a zone or its changes to the client. The length prefix of the
-// first message has been opened.
-func (c *tcpConn) transfer(ctx context.Context, r *request, e *entry) error {
-	c.transferred = true
-	begin := len(c.out) - wire.LengthPrefix
-	t := &stream{c: c, r: r, begin: begin}
-	kind := "axfr"
-	c.s.m.transfersNow.Inc()
-	defer c.s.m.transfersNow.Dec()
-	since := time.Now()
-	sent := c.sent
+// shortTransfer is up to how many octets of content a transfer is sent before the
+// next query is looked at.
+const shortTransfer = 64 << 10
 
-	var deltas []zone.Delta
-	var content *content
-	var loading *flight
+// goods is what a transfer sends: changes, or else content, or else content that
+// is being loaded.
+type goods struct {
+	kind    string // axfr, ixfr or ixfr-full
+	deltas  []zone.Delta
+	content *content
+	loading *flight // content on its way
+}
+
+// atHand is what a short transfer sends, when that is in memory.
+func (s *Server) atHand(r *request, e *entry) (goods, bool) {
+	if r.q.Question.Type == zone.TypeIXFR {
+		d := s.history.get(span{e.edition, e.version, r.q.Serial})
+		return goods{kind: "ixfr", deltas: d}, d != nil && short(d)
+	}
+	if e.octets > shortTransfer {
+		return goods{}, false
+	}
+	c := s.cache.peek(e)
+	if c == nil || c.snap.Octets() > shortTransfer {
+		return goods{}, false
+	}
+	s.m.cacheHits.Inc()
+	return goods{kind: "axfr", content: c}, true
+}
+
+// short says whether changes are a short transfer.
+func short(deltas []zone.Delta) bool {
+	n := 0
+	for i := range deltas {
+		n += len(deltas[i].Removed) + len(deltas[i].Added)
+	}
+	return n <= shortTransfer/64 && octetsOf(deltas) <= shortTransfer
+}
+
+// collect loads what a transfer sends.
+func (s *Server) collect(ctx context.Context, r *request, e *entry) (goods, error) {
+	g := goods{kind: "axfr"}
 	var err error
 	if r.q.Question.Type == zone.TypeIXFR {
-		kind = "ixfr"
-		deltas, content, err = c.s.changesSince(ctx, e, r.q.Serial)
+		g.kind = "ixfr"
+		g.deltas, g.content, err = s.changesSince(ctx, e, r.q.Serial)
 	}
-	if err == nil && deltas == nil && content == nil {
-		content, loading, err = c.s.cache.open(ctx, e)
+	if err == nil && g.deltas == nil && g.content == nil {
+		g.content, g.loading, err = s.cache.open(ctx, e)
 	}
-	if err != nil {
-		c.s.m.transfers.WithLabelValues(kind, "failed").Inc()
-		if gone(err) {
-			c.out = r.refuse(c.out, "zone")
-		} else {
-			c.s.log.Error("transfer cannot begin", "zone", e.apex().String(), "peer", c.peer.String(), "err", err)
-			c.out = r.fail(c.out, wire.RcodeServFail)
-		}
-		return c.close(begin)
+	if err == nil && g.kind == "ixfr" && g.deltas == nil {
+		g.kind = "ixfr-full"
 	}
-	serial := e.serial
-	if deltas != nil {
-		t.apex = e.apex()
-		err = t.sendChanges(deltas)
+	return g, err
+}
+
+// transfer streams a zone or its changes to the client, loaded where they are not
+// at hand. The length prefix of the first message has been opened.
+func (o *outbox) transfer(ctx context.Context, r *request, e *entry) error {
+	g, err := o.c.s.collect(ctx, r, e)
+	if err == nil {
+		return o.send(ctx, r, e, g)
+	}
+	o.transferred = true
+	begin := len(o.buf) - wire.LengthPrefix
+	o.c.s.m.transfers.WithLabelValues(g.kind, "failed").Inc()
+	if gone(err) {
+		o.buf = r.refuse(o.buf, "zone")
 	} else {
-		if kind == "ixfr" {
-			kind = "ixfr-full"
-		}
-		if content != nil {
-			t.apex, serial = content.apex, content.snap.Serial()
-			err = t.sendContent(content)
-		} else {
-			err = t.sendLoading(ctx, loading)
-		}
+		o.c.s.log.Error("transfer cannot begin", "zone", e.apex().String(), "peer", o.c.peer.String(), "err", err)
+		o.buf = r.fail(o.buf, wire.RcodeServFail)
+	}
+	return o.close(begin)
+}
+
+// send streams goods to the client.
+func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error {
+	o.transferred = true
+	s := o.c.s
+	t := &stream{o: o, r: r, begin: len(o.buf) - wire.LengthPrefix}
+	s.m.transfersNow.Inc()
+	defer s.m.transfersNow.Dec()
+	since := time.Now()
+	before := o.sent + int64(t.begin)
+
+	serial := e.serial
+	var err error
+	switch {
+	case g.deltas != nil:
+		t.apex = e.apex()
+		err = t.sendChanges(g.deltas)
+	case g.content != nil:
+		t.apex, serial = g.content.apex, g.content.snap.Serial()
+		err = t.sendContent(g.content)
+	default:
+		err = t.sendLoading(ctx, g.loading)
 	}
 	result := "done"
 	switch {
 	case errors.Is(err, errOversize):
 		result = "failed"
-		c.s.log.Error("transfer failed", "zone", e.apex().String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
+		s.log.Error("transfer failed", "zone", e.apex().String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
 	case err != nil:
 		result = "aborted"
-		c.s.log.Warn("transfer ended early", "zone", e.apex().String(), "serial", uint32(serial), "peer", c.peer.String(), "err", err)
+		s.log.Warn("transfer ended early", "zone", e.apex().String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
 	default:
-		c.s.m.query(false, r.q.Question.Type, wire.RcodeSuccess)
-		c.s.log.Debug("transfer done", "zone", e.apex().String(), "serial", uint32(serial), "peer", c.peer.String(), "kind", kind,
+		s.m.query(r.proto(), r.q.Question.Type, wire.RcodeSuccess)
+		s.log.Debug("transfer done", "zone", e.apex().String(), "serial", uint32(serial), "peer", o.c.peer.String(), "kind", g.kind,
 			"records", t.records, "took", time.Since(since))
 	}
-	c.s.m.transfers.WithLabelValues(kind, result).Inc()
-	c.s.m.transferRecs.WithLabelValues(kind).Add(float64(t.records))
-	c.s.m.transferBytes.WithLabelValues(kind).Add(float64(c.sent - sent + int64(len(c.out))))
+	s.m.transfers.WithLabelValues(g.kind, result).Inc()
+	s.m.transferRecs.WithLabelValues(g.kind).Add(float64(t.records))
+	s.m.transferBytes.WithLabelValues(g.kind).Add(float64(o.sent + int64(len(o.buf)) - before))
 	return err
 }
 
 // stream fills messages with records and writes them as they become full.
 type stream struct {
-	c       *tcpConn
+	o       *outbox
 	r       *request
 	apex    zone.Name
-	begin   int    // of the message's length prefix in c.out
+	begin   int    // of the message's length prefix in o.buf
 	body    int    // where the records begin in the message
 	making  *image // when set, takes every message
 	started bool
@@ -190,7 +241,7 @@ func (t *stream) sendContent(c *content) error {
 	}
 	err := t.sendZone(c.snap)
 	if err == nil && t.making != nil {
-		t.c.s.cache.addImage(c, t.making)
+		t.o.c.s.cache.addImage(c, t.making)
 	}
 	return err
 }
@@ -274,9 +325,9 @@ func (t *stream) start() {
 	limit := r.s.cfg.MaxMessage - max(r.tail(), imageTail)
 	flags := (wire.FlagQR | wire.FlagAA).With(wire.OpQuery, wire.RcodeSuccess)
 	if t.started {
-		t.begin = t.c.open()
+		t.begin = t.o.open()
 	}
-	r.enc.Reset(t.c.out, wire.Header{ID: r.q.ID, Flags: flags}, wire.Anchor, t.apex, limit)
+	r.enc.Reset(t.o.buf, wire.Header{ID: r.q.ID, Flags: flags}, wire.Anchor, t.apex, limit)
 	if !t.started {
 		r.enc.Question(r.q.Question)
 	}
@@ -318,9 +369,9 @@ func (t *stream) flush() error {
 		r.enc.OPT(r.optReply(), wire.RcodeSuccess)
 	}
 	t.started = true
-	t.c.out = r.enc.Bytes()
+	t.o.buf = r.enc.Bytes()
 	if r.signer != nil {
-		t.c.out = r.signer.Sign(t.c.out, t.begin+wire.LengthPrefix, r.s.cfg.Now())
+		t.o.buf = r.signer.Sign(t.o.buf, t.begin+wire.LengthPrefix, r.s.cfg.Now())
 	}
-	return t.c.close(t.begin)
+	return t.o.close(t.begin)
 }

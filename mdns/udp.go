@@ -110,7 +110,7 @@ func (s *Server) udpWorker(ctx context.Context, k *socket, slow *slowUDP) {
 				oob = source(m.OOB[:m.NN], k.addr.Addr().Is4())
 			}
 			out, err := r.handle(ctx, m.Buffers[0][:m.N], bufs[i][:0], from.AddrPort(), nil)
-			if errors.Is(err, errLoad) {
+			if errors.Is(err, errLater) {
 				slow.start(ctx, pc, append([]byte(nil), m.Buffers[0][:m.N]...), from, oob)
 				continue
 			}

@@ -52,7 +52,7 @@ func TestSeveralAddressesAreListenedOn(t *testing.T) {
 	r := start(t, m, func(c *Config) {
 		c.Listen = append(c.Listen, netip.MustParseAddrPort("127.0.0.2:0"))
 		told := c.Ready
-		c.Ready = func(a []netip.AddrPort) { bound = a; close(ready); told(a) }
+		c.Ready = func(a, b []netip.AddrPort) { bound = a; close(ready); told(a, b) }
 	})
 	<-ready
 	if len(bound) != 2 || bound[1].Addr() != netip.MustParseAddr("127.0.0.2") || bound[1].Port() == 0 {

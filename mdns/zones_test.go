@@ -110,6 +110,15 @@ func ask(t testing.TB, addr string, q []byte) net.Conn {
 	return c
 }
 
+// fetchOn is fetch over a connection that is there.
+func fetchOn(t testing.TB, c io.ReadWriter, q []byte, verify *wire.Verifier) (rcode wire.Rcode, recs []wire.Record, datas []string, messages int) {
+	t.Helper()
+	if err := wire.WriteFrame(c, q); err != nil {
+		t.Fatal(err)
+	}
+	return receive(t, c, q, verify)
+}
+
 // receive reads the transfer that q asked for.
 func receive(t testing.TB, c io.Reader, q []byte, verify *wire.Verifier) (rcode wire.Rcode, recs []wire.Record, datas []string, messages int) {
 	t.Helper()

@@ -7,6 +7,7 @@ package nameserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"dnsctl/fleet"
@@ -107,6 +108,7 @@ const (
 type PrimaryRef struct {
 	Addr netip.AddrPort
 	Key  zone.Name // "" when transfers are not signed
+	TLS  string    // name of the TLS settings to use (RFC 9103); "" when transfers are plain
 }
 
 // ZoneState is a zone as the nameserver has it.
@@ -175,6 +177,7 @@ type ConfigRequest struct {
 	Server     fleet.Server
 	Credential secret.Plain
 	Keys       []KeyConfig      // TSIG keys of its pools
+	TLS        []TLSConfig      // TLS settings of its pools
 	Primaries  []netip.AddrPort // of its pools
 	ProbeFrom  []netip.Prefix   // where our own questions come from
 	Dir        string           // absolute folder that the files will live in
@@ -185,6 +188,31 @@ type KeyConfig struct {
 	Name      zone.Name
 	Algorithm zone.Name
 	Secret    secret.Plain
+}
+
+// TLSConfig is how a nameserver reaches primaries over TLS. Without a CA it takes
+// whatever certificate it is shown.
+type TLSConfig struct {
+	Name string // as PrimaryRef.TLS
+	Host string // DNS name in the primaries' certificate; "": their address
+	CA   string // PEM; "": none
+}
+
+// ErrNoTLS is wrapped when a pool requires what its nameserver cannot do.
+var ErrNoTLS = errors.New("cannot transfer zones over TLS")
+
+// CheckTLS refuses a server of a type that cannot transfer over TLS (RFC 9103) in
+// a pool that requires it. A type that can says so by its method TransfersTLS.
+func CheckTLS(t Type, s fleet.Server) error {
+	if x, ok := t.(interface{ TransfersTLS() bool }); ok && x.TransfersTLS() {
+		return nil
+	}
+	for _, p := range s.Pools {
+		if p.TLS.Require {
+			return fmt.Errorf("server %s, of type %s, %w, and pool %s requires that", s.Name, t.Name(), ErrNoTLS, p.Name)
+		}
+	}
+	return nil
 }
 
 // File is one file of a configuration. Mode has no bit for others when Secret.

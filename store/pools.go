@@ -16,7 +16,8 @@ import (
 	"dnsctl/zone"
 )
 
-const selectPools = `SELECT id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, catalog, created_at FROM pools`
+const selectPools = `SELECT id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, catalog,
+	require_tls, tls_clients, tls_name, tls_ca, created_at FROM pools`
 
 // plainName is what pools and servers may be called.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
@@ -30,16 +31,17 @@ func checkName(what, name string) error {
 
 func scanPool(rows *sqlx.Rows) (fleet.Pool, error) {
 	var p fleet.Pool
-	var primaries, ns, allow, protect, catalog string
-	var tsig, every, created int64
-	err := rows.Scan(&p.ID, &p.Name, &primaries, &ns, &p.Email, &tsig, &allow, &p.Unmanaged, &protect, &every, &p.MinActive, &catalog, &created)
+	var primaries, ns, allow, protect, catalog, clients string
+	var tsig, every, tls, created int64
+	err := rows.Scan(&p.ID, &p.Name, &primaries, &ns, &p.Email, &tsig, &allow, &p.Unmanaged, &protect, &every, &p.MinActive, &catalog,
+		&tls, &clients, &p.TLS.Name, &p.TLS.CA, &created)
 	if err != nil {
 		return p, err
 	}
 	for _, l := range []struct {
 		text string
 		dest any
-	}{{primaries, &p.Primaries}, {ns, &p.NS}, {allow, &p.AllowTransfer}, {protect, &p.Protect}} {
+	}{{primaries, &p.Primaries}, {ns, &p.NS}, {allow, &p.AllowTransfer}, {protect, &p.Protect}, {clients, &p.TLS.Clients}} {
 		if err := json.Unmarshal([]byte(l.text), l.dest); err != nil {
 			return p, fmt.Errorf("%w: pool %s: %w", fleet.ErrCorrupt, p.Name, err)
 		}
@@ -49,6 +51,7 @@ func scanPool(rows *sqlx.Rows) (fleet.Pool, error) {
 			return p, fmt.Errorf("%w: pool %s: %w", fleet.ErrCorrupt, p.Name, err)
 		}
 	}
+	p.TLS.Require = tls != 0
 	p.RequireTSIG, p.CompareEvery, p.Created = tsig != 0, time.Duration(every)*time.Millisecond, fromMillis(created)
 	return p, nil
 }
@@ -63,7 +66,7 @@ func list[T any](l []T) (string, error) {
 }
 
 // poolRow is the settings of a pool as its columns have them, name to
-// catalog.
+// tls_ca.
 func poolRow(p fleet.Pool) ([]any, error) {
 	primaries, err := list[netip.AddrPort](p.Primaries)
 	if err != nil {
@@ -81,7 +84,12 @@ func poolRow(p fleet.Pool) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []any{p.Name, primaries, ns, p.Email, flag(p.RequireTSIG), allow, string(p.Unmanaged), protect, p.CompareEvery.Milliseconds(), int64(p.MinActive), catalogText(p.Catalog)}, nil
+	clients, err := list[string](p.TLS.Clients)
+	if err != nil {
+		return nil, err
+	}
+	return []any{p.Name, primaries, ns, p.Email, flag(p.RequireTSIG), allow, string(p.Unmanaged), protect, p.CompareEvery.Milliseconds(), int64(p.MinActive), catalogText(p.Catalog),
+		flag(p.TLS.Require), clients, p.TLS.Name, p.TLS.CA}, nil
 }
 
 func (t *tx) pools(ctx context.Context, where string, args ...any) ([]fleet.Pool, error) {
@@ -144,8 +152,9 @@ func (s *Store) CreatePool(ctx context.Context, p fleet.Pool, key *fleet.Key, by
 			return err
 		}
 		p.ID = ids[0]
-		n, err := t.exec(ctx, `INSERT INTO pools (id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, catalog, created_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(append([]any{p.ID}, row...), millis(p.Created))...)
+		n, err := t.exec(ctx, `INSERT INTO pools (id, name, primaries, ns, email, require_tsig, allow_transfer, unmanaged, protect, compare_every, min_active, catalog,
+			require_tls, tls_clients, tls_name, tls_ca, created_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append(append([]any{p.ID}, row...), millis(p.Created))...)
 		if err == nil && n == 0 {
 			err = fleet.ErrExists
 		}
@@ -207,8 +216,8 @@ func (s *Store) UpdatePool(ctx context.Context, name string, by fleet.By, change
 		if slices.Equal(old, row) {
 			return nil
 		}
-		_, err = t.exec(ctx, `UPDATE pools SET name = ?, primaries = ?, ns = ?, email = ?, require_tsig = ?, allow_transfer = ?, unmanaged = ?, protect = ?, compare_every = ?, min_active = ?, catalog = ?
-			WHERE id = ?`, append(row, id)...)
+		_, err = t.exec(ctx, `UPDATE pools SET name = ?, primaries = ?, ns = ?, email = ?, require_tsig = ?, allow_transfer = ?, unmanaged = ?, protect = ?, compare_every = ?, min_active = ?, catalog = ?,
+			require_tls = ?, tls_clients = ?, tls_name = ?, tls_ca = ? WHERE id = ?`, append(row, id)...)
 		if err != nil {
 			return err
 		}
@@ -220,7 +229,8 @@ func (s *Store) UpdatePool(ctx context.Context, name string, by fleet.By, change
 	return nil
 }
 
-var poolSettings = []string{"name", "primaries", "ns", "email", "require_tsig", "allow_transfer", "unmanaged", "protect", "compare_every", "min_active", "catalog"}
+var poolSettings = []string{"name", "primaries", "ns", "email", "require_tsig", "allow_transfer", "unmanaged", "protect", "compare_every", "min_active", "catalog",
+	"require_tls", "tls_clients", "tls_name", "tls_ca"}
 
 // differences is the old values of the columns that change.
 func differences(columns []string, old, new []any) string {

@@ -29,6 +29,27 @@ func cmdAddr(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdCertificates makes a CA, ca.pem, and certificates that it has signed with
+// their keys, NAME.pem and NAME.key:
+//
+//	certificates mdns=mdns.example.net ns1=ns1.example.net
+func cmdCertificates(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: certificates NAME=HOST...")
+	}
+	ca := testbed.NewCA(scriptT{ts})
+	files := map[string]string{"ca.pem": ca.File}
+	for _, arg := range args {
+		name, host, _ := strings.Cut(arg, "=")
+		files[name+".pem"], files[name+".key"] = ca.Issue(scriptT{ts}, name, time.Now().Add(time.Hour), host)
+	}
+	for to, from := range files {
+		b, err := os.ReadFile(from)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(to), b, 0o600))
+	}
+}
+
 func portOf(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
 
 // cmdNamed starts BIND 9 until the script ends and waits until it answers:

@@ -30,6 +30,9 @@ func New() Type { return Type{} }
 // Name is "bind".
 func (Type) Name() string { return "bind" }
 
+// TransfersTLS is true: BIND does since 9.18.
+func (Type) TransfersTLS() bool { return true }
+
 // NewCredential makes a random rndc key.
 func (Type) NewCredential() (secret.Plain, error) {
 	k, err := newKey("dnsctl-rndc")

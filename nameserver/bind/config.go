@@ -56,6 +56,11 @@ func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
 		{Path: keysFile, Mode: 0o640, Content: []byte(keys), Secret: true},
 		{Path: readmeFile, Mode: 0o644, Content: []byte(readme(r, e))},
 	}
+	for _, t := range r.TLS {
+		if t.CA != "" {
+			files = append(files, nameserver.File{Path: caFile(t), Mode: 0o644, Content: []byte(t.CA)})
+		}
+	}
 	if dataDir(r) != debianData {
 		files = append(files, nameserver.File{Path: filepath.Join(dataFolder, readmeFile), Mode: 0o644,
 			Content: []byte("named keeps its zones here.\n")})
@@ -94,6 +99,9 @@ func namedConf(r nameserver.ConfigRequest, e endpoints, control key) string {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	p("# BIND 9 as a secondary of dnsctl, server %q. Zones are added over the control\n# channel; none is declared here.\n\n", strings.ToValidUTF8(r.Server.Name, "?"))
 	p("include %s;\n\n", quote(filepath.Join(r.Dir, keysFile)))
+	for _, t := range r.TLS {
+		p("%s", tlsStatement(r, t))
+	}
 	from := allowed(r, e)
 	p("acl dnsctl {\n%s};\n\n", from)
 	p("controls {\n\tinet %s port %d allow { dnsctl; } keys { %s; };\n};\n\n", e.control.Addr(), e.control.Port(), quote(control.name))
@@ -119,6 +127,23 @@ func namedConf(r nameserver.ConfigRequest, e endpoints, control key) string {
 
 	p("logging {\n\tchannel dnsctl_log { file \"named.log\" versions 3 size 20m; severity info; print-time iso8601; print-category yes; print-severity yes; };\n")
 	p("\tcategory default { dnsctl_log; };\n\tcategory lame-servers { null; };\n};\n")
+	return b.String()
+}
+
+// caFile is where the certificates of a TLS configuration's CA are.
+func caFile(t nameserver.TLSConfig) string { return t.Name + ".pem" }
+
+// tlsStatement is how zones reach primaries over TLS; they name it.
+func tlsStatement(r nameserver.ConfigRequest, t nameserver.TLSConfig) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Transfers over TLS (RFC 9103). Where the primaries want a certificate from us:\n# cert-file and key-file.\ntls %s {\n", quote(t.Name))
+	if t.CA != "" {
+		fmt.Fprintf(&b, "\tca-file %s;\n", quote(filepath.Join(r.Dir, caFile(t))))
+		if t.Host != "" {
+			fmt.Fprintf(&b, "\tremote-hostname %s;\n", quote(t.Host))
+		}
+	}
+	b.WriteString("\tprotocols { TLSv1.3; };\n};\n\n")
 	return b.String()
 }
 

@@ -222,6 +222,8 @@ func (s settings) primaries() (list []nameserver.PrimaryRef, known bool) {
 					return nil, false
 				}
 				ref.Key = ref.Key.Lower()
+			case "tls":
+				ref.TLS = v
 			}
 		}
 		ref.Addr = netip.AddrPortFrom(addr.Unmap(), at)
@@ -248,6 +250,9 @@ func secondaryText(z nameserver.ZoneConfig, file, format string) string {
 		if p.Key != "" {
 			fmt.Fprintf(&b, " key %s", nameText(p.Key))
 			keys = appendNew(keys, p.Key.Lower())
+		}
+		if p.TLS != "" {
+			fmt.Fprintf(&b, " tls %s", quote(p.TLS))
 		}
 		b.WriteString("; ")
 	}

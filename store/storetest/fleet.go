@@ -23,7 +23,8 @@ var fleetTests = map[string]func(*testing.T, *env){
 	"a pool comes back as it was made and as it was changed": func(t *testing.T, e *env) {
 		p := fleet.Pool{Name: "eu", Primaries: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("[2001:db8::1]:5353")},
 			NS: []zone.Name{name("ns1.example."), name("NS2.example.")}, Email: "dns@example.org", RequireTSIG: true,
-			AllowTransfer: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Unmanaged: fleet.Delete, Protect: []string{"*.corp"}, CompareEvery: 90 * time.Second, MinActive: 3}
+			AllowTransfer: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Unmanaged: fleet.Delete, Protect: []string{"*.corp"}, CompareEvery: 90 * time.Second, MinActive: 3,
+			TLS: fleet.PoolTLS{Require: true, Clients: []string{"ns1.example.org", "ns2.example.org"}, Name: "mdns.example.org", CA: "PEM\n"}}
 		made, err := e.CreatePool(t.Context(), p, nil, by("pool create"))
 		if err != nil || made.ID == 0 || made.Created.IsZero() {
 			t.Fatalf("made %+v, %v", made, err)
@@ -37,7 +38,7 @@ var fleetTests = map[string]func(*testing.T, *env){
 			}
 		}
 		check(p)
-		p.Email, p.NS, p.Protect, p.RequireTSIG, p.Unmanaged = "", []zone.Name{}, []string{"a", "b"}, false, fleet.Ignore
+		p.Email, p.NS, p.Protect, p.RequireTSIG, p.Unmanaged, p.TLS = "", []zone.Name{}, []string{"a", "b"}, false, fleet.Ignore, fleet.PoolTLS{Clients: []string{}}
 		err = e.UpdatePool(t.Context(), "eu", by("pool set"), func(q *fleet.Pool) error {
 			*q = p
 			return nil

@@ -71,7 +71,7 @@ func (k keyring) primaries(w fleet.Wanted) []nameserver.PrimaryRef {
 		}
 		refs := make([]nameserver.PrimaryRef, 0, len(k.server.Pools[i].Primaries))
 		for _, a := range k.server.Pools[i].Primaries {
-			refs = append(refs, nameserver.PrimaryRef{Addr: a, Key: k.keys[id].Name})
+			refs = append(refs, nameserver.PrimaryRef{Addr: a, Key: k.keys[id].Name, TLS: k.server.Pools[i].Profile()})
 		}
 		return refs
 	}
@@ -130,6 +130,9 @@ func (s *Session) ConfigRequest(ctx context.Context, dir string) (nameserver.Con
 			if !slices.Contains(r.Primaries, a) {
 				r.Primaries = append(r.Primaries, a)
 			}
+		}
+		if p.TLS.Require {
+			r.TLS = append(r.TLS, nameserver.TLSConfig{Name: p.Profile(), Host: p.TLS.Name, CA: p.TLS.CA})
 		}
 		for _, k := range all {
 			if k.Scope.PoolID != p.ID || !k.Valid(s.f.Now()) {

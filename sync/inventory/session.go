@@ -100,6 +100,9 @@ func (f *Fleet) Open(ctx context.Context, s fleet.Server) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := nameserver.CheckTLS(t, s); err != nil {
+		return nil, report.Fail(report.ExitUsage, err, "take it out of the pool, or give the pool primaries without TLS: dnsctl pool set --require-tls=false --primary")
+	}
 	var cred secret.Plain
 	if len(s.Credential) > 0 {
 		if cred, err = f.Sealer.Open(ctx, s.Credential); err != nil {

@@ -82,6 +82,7 @@ type Seen struct {
 type SeenPrimary struct {
 	Address netip.AddrPort `json:"address"`
 	Key     zone.Name      `json:"key,omitempty"`
+	TLS     string         `json:"tls,omitempty"` // name of its TLS settings
 }
 
 // Name makes one server's part of a plan file: the steps of its plan that would
@@ -120,7 +121,7 @@ func seen(st *Step) Seen {
 	if h.Known {
 		s.Primaries = make([]SeenPrimary, 0, len(h.Primaries))
 		for _, p := range h.Primaries {
-			s.Primaries = append(s.Primaries, SeenPrimary{p.Addr, p.Key})
+			s.Primaries = append(s.Primaries, SeenPrimary{p.Addr, p.Key, p.TLS})
 		}
 	}
 	return s
@@ -129,7 +130,7 @@ func seen(st *Step) Seen {
 func (s Seen) refs() []nameserver.PrimaryRef {
 	out := make([]nameserver.PrimaryRef, 0, len(s.Primaries))
 	for _, p := range s.Primaries {
-		out = append(out, nameserver.PrimaryRef{Addr: p.Address, Key: p.Key})
+		out = append(out, nameserver.PrimaryRef{Addr: p.Address, Key: p.Key, TLS: p.TLS})
 	}
 	return out
 }

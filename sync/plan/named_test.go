@@ -113,6 +113,7 @@ func TestNamedStepHoldsAsFarAsWhatItRestsOn(t *testing.T) {
 		{"it went from the server", func(in *Input) { without(in, "old.example.") }, "old.example.", report.Dropped, "not on the server any more"},
 		{"content that nobody has seen", func(in *Input) { at(in, "past.example.").Probe.Serial = 10 }, "past.example.", report.Dropped, "10 now, not 9"},
 		{"somebody changed its primaries", func(in *Input) { at(in, "wrong.example.").Primaries[0].Key = "\x01k\x00" }, "wrong.example.", report.Dropped, "transfers from"},
+		{"somebody took TLS from it", func(in *Input) { at(in, "wrong.example.").Primaries[0].TLS = "dnsctl-main" }, "wrong.example.", report.Dropped, "over TLS as dnsctl-main"},
 		{"it is declared now", func(in *Input) { at(in, "f.example.").Origin = nameserver.Declared }, "f.example.", report.Dropped, "origin on the server is declared now"},
 		{"its content changed", func(in *Input) { at(in, "f.example.").Serial = serial(2) }, "f.example.", report.Dropped, "serial on the server is 2 now"},
 		{"it is wanted now", func(in *Input) { in.Wanted = append(in.Wanted, wanted("f.example.", 1)) }, "f.example.", report.Dropped, "wants it on this server now"},

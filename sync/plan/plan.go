@@ -339,14 +339,14 @@ func (s *Step) withhold(a report.Action, guard, reason string) {
 }
 
 // SamePrimaries says whether two lists name the same primaries with the same
-// keys, in any order.
+// keys and TLS settings, in any order.
 func SamePrimaries(a, b []nameserver.PrimaryRef) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for _, x := range a {
 		if !slices.ContainsFunc(b, func(y nameserver.PrimaryRef) bool {
-			return x.Addr == y.Addr && x.Key.Equal(y.Key)
+			return x.Addr == y.Addr && x.Key.Equal(y.Key) && x.TLS == y.TLS
 		}) {
 			return false
 		}
@@ -368,6 +368,9 @@ func list(refs []nameserver.PrimaryRef) string {
 			out += " with key " + r.Key.String()
 		} else {
 			out += " unsigned"
+		}
+		if r.TLS != "" {
+			out += " over TLS as " + r.TLS
 		}
 	}
 	return out

@@ -1,0 +1,77 @@
+package mdns
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// minTaken is how many octets a client must take in each period of pace.wait.
+const minTaken = 2 << 10
+
+var (
+	// errStalled says that a client took too little for too long.
+	errStalled = errors.New("client takes nothing")
+	// errTooLong says that a transfer did not end in time.
+	errTooLong = errors.New("transfer takes longer than transfers may")
+)
+
+// pace writes to a TCP connection for as long as the client takes octets, however
+// slowly, and no longer. What the client has taken is what it acknowledged: the
+// kernel takes octets from us in large steps, long after the client did.
+type pace struct {
+	*net.TCPConn
+	wait  time.Duration
+	until atomic.Int64 // end of all writing in Unix nanoseconds, unless 0
+
+	written int64
+	taken   int64 // when last looked at
+}
+
+// Write writes all of b. The error is errStalled, errTooLong, or the
+// connection's.
+func (p *pace) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		end := time.Now().Add(p.wait) // the kernel's business, so by the real clock
+		bounded := false
+		if until := p.until.Load(); until != 0 && until < end.UnixNano() {
+			end, bounded = time.Unix(0, until), true
+		}
+		_ = p.SetWriteDeadline(end)
+		k, err := p.TCPConn.Write(b[n:])
+		n += k
+		p.written += int64(k)
+		switch {
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return n, err
+		case bounded:
+			return n, errTooLong
+		case !p.moved():
+			return n, errStalled
+		}
+	}
+	return n, nil
+}
+
+// endAt sets the end of all writing; zero for none.
+func (p *pace) endAt(t time.Time) {
+	if t.IsZero() {
+		p.until.Store(0)
+		return
+	}
+	p.until.Store(t.UnixNano())
+}
+
+// moved says whether the client has taken enough since this was last asked. It is
+// asked only when a deadline has passed.
+func (p *pace) moved() bool {
+	taken := p.written - waiting(p.TCPConn)
+	if taken-p.taken < minTaken {
+		return false
+	}
+	p.taken = taken
+	return true
+}

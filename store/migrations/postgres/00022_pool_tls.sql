@@ -1,0 +1,6 @@
+-- +goose Up
+-- Zone transfers over TLS (RFC 9103).
+ALTER TABLE pools ADD COLUMN require_tls BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE pools ADD COLUMN tls_clients TEXT NOT NULL DEFAULT '[]'; -- JSON list
+ALTER TABLE pools ADD COLUMN tls_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE pools ADD COLUMN tls_ca TEXT NOT NULL DEFAULT ''; -- PEM
