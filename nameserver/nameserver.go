@@ -16,9 +16,9 @@ import (
 )
 
 // Driver talks to one nameserver (and view). It is used by one goroutine at a
-// time. Every call honours ctx's deadline and returns typed errors; an answer
-// that is cut short, malformed or not authenticated is an error, never an empty
-// result.
+// time; Zone, Add, Change and Retransfer by as many as its capabilities say. Every
+// call honours ctx's deadline and returns typed errors; an answer that is cut
+// short, malformed or not authenticated is an error, never an empty result.
 type Driver interface {
 	// Info proves that the control channel works and says who answers.
 	Info(ctx context.Context) (Info, error)
@@ -78,7 +78,7 @@ type Info struct {
 type Capabilities struct {
 	ListsPrimaries bool // Inventory carries primaries and keys for every zone
 	ListsSerials   bool // Inventory carries serials
-	DetailsPerSec  int  // roughly how many Zone calls a second it bears
+	AtOnce         int  // how many calls about single zones it takes at a time; 0: one
 }
 
 // Role of a zone on the nameserver.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func bareServer(t *testing.T, k kind) {
 	if err != nil || !strings.ContainsAny(info.Version, "0123456789") {
 		t.Errorf("%+v, %v", info, err)
 	}
-	if c := r.Capabilities(); !c.ListsSerials || c.DetailsPerSec <= 0 {
+	if c := r.Capabilities(); !c.ListsSerials {
 		t.Errorf("%+v", c)
 	}
 }
@@ -257,11 +258,15 @@ func manyZones(t *testing.T, k kind) {
 		zones[fmt.Sprintf("z%d.test.", i)] = ""
 	}
 	r := newRig(t, k, zones)
-	for name := range zones {
-		if err := r.Add(t.Context(), r.config(name)); err != nil {
-			t.Fatal(err)
+	names := slices.Collect(maps.Keys(zones))
+	nameserver.Each(t.Context(), r.Driver, n, func(i int) {
+		if err := r.Add(t.Context(), r.config(names[i])); err != nil {
+			t.Error(err)
 		}
-	}
+		if _, err := r.Zone(t.Context(), parse(names[i])); err != nil {
+			t.Error(err)
+		}
+	}, func(int) {})
 	var list map[string]nameserver.ZoneState
 	testbed.EventuallyNil(t, 2*patience, func() error {
 		list = r.inventory(t)

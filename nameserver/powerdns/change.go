@@ -40,7 +40,7 @@ func (d *driver) add(ctx context.Context, z nameserver.ZoneConfig) error {
 		return err
 	}
 	s.Name = nameText(z.Name)
-	if err := d.call(ctx, http.MethodPost, "/zones", s, nil); err != nil {
+	if err := d.call(ctx, http.MethodPost, "/zones?rrsets=false", s, nil); err != nil {
 		return noAPI(err)
 	}
 	return d.retrieve(ctx, z.Name)
@@ -120,6 +120,8 @@ type tsigKey struct {
 // HoldKey makes sure that the server has a TSIG key, and makes it there. One of
 // this name with another secret is somebody else's, and stays.
 func (d *driver) HoldKey(ctx context.Context, name zone.Name) (made bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if name = name.Lower(); d.keys[name] {
 		return false, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 
 	"dnsctl/nameserver"
 	"dnsctl/nameserver/httpjson"
@@ -20,8 +21,13 @@ type driver struct {
 	base     string // URL of the API
 	key      func(ctx context.Context, name zone.Name) (nameserver.KeyConfig, error)
 	transfer func(ctx context.Context, name zone.Name) (*zone.Snapshot, error)
-	keys     map[zone.Name]bool // TSIG keys that the server has as they should be
+
+	mu   sync.Mutex         // while a TSIG key is looked for, or made
+	keys map[zone.Name]bool // those that the server has as they should be
 }
+
+// atOnce is how many calls pdns_server is given at a time.
+const atOnce = 4
 
 var _ nameserver.Driver = (*driver)(nil)
 
@@ -32,9 +38,9 @@ func (d *driver) Close() error {
 }
 
 // Capabilities of PowerDNS: its inventory has serials and the primaries'
-// addresses, but not the keys.
+// addresses, but not the keys. Its API answers several calls at a time.
 func (d *driver) Capabilities() nameserver.Capabilities {
-	return nameserver.Capabilities{ListsSerials: true, DetailsPerSec: 1000}
+	return nameserver.Capabilities{ListsSerials: true, AtOnce: atOnce}
 }
 
 // Info asks for the server's version.

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"dnsctl/edit"
@@ -168,20 +169,18 @@ func (r *run) adds(ctx context.Context) {
 		}
 		return
 	}
-	for i, st := range steps {
-		if ctx.Err() != nil {
-			return
-		}
+	r.each(ctx, steps, "adds", func(st *plan.Step) error {
 		w, ok := r.reread(ctx, st)
 		if !ok {
-			continue
+			return nil
 		}
 		if w.FirstFeed > past {
 			drop(st, "deleted and created again meanwhile: the next run adds it")
-			continue
+			return nil
 		}
 		st.Config = r.s.ZoneConfig(w)
-		switch err := r.s.Driver.Add(ctx, st.Config); {
+		err := r.s.Driver.Add(ctx, st.Config)
+		switch {
 		case err == nil:
 			st.Outcome = started
 			r.event(ctx, st, "add", "", string(st.Class))
@@ -190,8 +189,25 @@ func (r *run) adds(ctx context.Context) {
 		default:
 			fail(st, err)
 		}
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "adds", Done: i + 1, Total: len(steps)})
-	}
+		return err
+	})
+}
+
+// each carries steps out, as many at a time as the driver bears. When one finds
+// that the server cannot be reached, the others would wait as long in vain: those
+// not begun yet end with that error. do settles its step and returns what the
+// driver said.
+func (r *run) each(ctx context.Context, steps []*plan.Step, phase string, do func(*plan.Step) error) {
+	var gone atomic.Pointer[error]
+	nameserver.Each(ctx, r.s.Driver, len(steps), func(i int) {
+		if err := gone.Load(); err != nil {
+			fail(steps[i], fmt.Errorf("not begun: %w", *err))
+		} else if err := do(steps[i]); errors.Is(err, nameserver.ErrUnreachable) {
+			gone.Store(&err)
+		}
+	}, func(done int) {
+		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: phase, Done: done, Total: len(steps)})
+	})
 }
 
 // reread is guard 6 for steps that rest on a zone's being wanted; false when the
@@ -214,19 +230,13 @@ func (r *run) reread(ctx context.Context, st *plan.Step) (fleet.Wanted, bool) {
 // changes carries out changes and retransfers, each after the copy of what it
 // would replace.
 func (r *run) changes(ctx context.Context) {
-	steps := r.planned(report.Change, report.Retransfer)
-	for i, st := range steps {
-		if ctx.Err() != nil {
-			return
-		}
+	r.each(ctx, r.planned(report.Change, report.Retransfer), "changes", func(st *plan.Step) error {
 		w, ok := r.reread(ctx, st)
-		if !ok {
-			continue
+		if !ok || st.Copy && !r.copy(ctx, st) {
+			return nil
 		}
-		if st.Copy && !r.copy(ctx, st) {
-			continue
-		}
-		switch err := r.carryOut(ctx, st, w); {
+		err := r.carryOut(ctx, st, w)
+		switch {
 		case err == nil:
 			st.Outcome = started
 		case errors.Is(err, nameserver.ErrNoZone):
@@ -234,8 +244,8 @@ func (r *run) changes(ctx context.Context) {
 		default:
 			fail(st, err)
 		}
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "changes", Done: i + 1, Total: len(steps)})
-	}
+		return err
+	})
 }
 
 // carryOut asks for one change or retransfer.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"dnsctl/fleet"
@@ -17,8 +19,15 @@ import (
 type proof struct {
 	*run
 	open  []*plan.Step
+	mu    sync.Mutex
 	why   map[*plan.Step]string // what the server answered instead
 	total int
+}
+
+func (p *proof) because(st *plan.Step, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.why[st] = why
 }
 
 // prove waits until every started step shows on the wire. A long series is
@@ -72,17 +81,19 @@ func (p *proof) giveUp(err error) {
 // nudge looks whether the open steps are still wanted, and asks for their
 // transfers again.
 func (p *proof) nudge(ctx context.Context) {
-	for _, st := range p.open {
-		if !p.refresh(ctx, st) {
-			continue
+	var gone atomic.Bool // the others would wait as long in vain
+	nameserver.Each(ctx, p.s.Driver, len(p.open), func(i int) {
+		st := p.open[i]
+		if gone.Load() || !p.refresh(ctx, st) {
+			return
 		}
 		if err := p.s.Driver.Retransfer(ctx, st.Zone); err != nil {
-			p.why[st] = err.Error()
-			if ctx.Err() != nil || errors.Is(err, nameserver.ErrUnreachable) {
-				return // the next one would wait as long in vain
+			p.because(st, err.Error())
+			if errors.Is(err, nameserver.ErrUnreachable) {
+				gone.Store(true)
 			}
 		}
-	}
+	}, func(int) {})
 	p.settle()
 }
 
@@ -95,7 +106,7 @@ func (p *proof) refresh(ctx context.Context, st *plan.Step) bool {
 		drop(st, "deleted from the database meanwhile")
 		return false
 	case err != nil:
-		p.why[st] = err.Error()
+		p.because(st, err.Error())
 	default:
 		st.Wanted, st.Serial.Want = &w, &w.Serial
 	}
@@ -135,10 +146,12 @@ func (p *proof) contents(ctx context.Context, asked []*plan.Step) error {
 		c, err := p.s.Compare(ctx, st.Zone)
 		switch {
 		case err != nil:
-			st.Outcome, p.why[st] = started, err.Error()
+			st.Outcome = started
+			p.because(st, err.Error())
 			return err
 		case c.Differs != "" || c.Unknown != "":
-			st.Outcome, p.why[st] = started, "its content: "+c.Differs+c.Unknown
+			st.Outcome = started
+			p.because(st, "its content: "+c.Differs+c.Unknown)
 		}
 	}
 	return nil
@@ -153,11 +166,11 @@ func (p *proof) answer(ctx context.Context, st *plan.Step, got plan.Probe) {
 	}
 	switch {
 	case !got.Serves:
-		p.why[st] = got.Err
+		p.because(st, got.Err)
 	case got.Serial != st.Wanted.Serial:
-		p.why[st] = fmt.Sprintf("it answers with serial %d", got.Serial)
+		p.because(st, fmt.Sprintf("it answers with serial %d", got.Serial))
 	case st.Class == report.Differs && !plan.SameSOA(got.SOA, st.Wanted.SOA):
-		p.why[st] = "it still answers with another SOA of that serial"
+		p.because(st, "it still answers with another SOA of that serial")
 	default:
 		st.Outcome = report.Done
 		st.Serial.Have = &got.Serial

@@ -188,7 +188,6 @@ func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, er
 	if err := s.lists(ctx, &in); err != nil {
 		return in, err
 	}
-	var zones []nameserver.ZoneState
 	for _, n := range names {
 		w, err := s.f.Store.WantedOne(ctx, s.Server.ID, n)
 		switch {
@@ -197,15 +196,17 @@ func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, er
 		case !errors.Is(err, fleet.ErrNoZone):
 			return in, err
 		}
-		z, err := s.Driver.Zone(ctx, n)
-		switch {
-		case err == nil:
-			zones = append(zones, z)
-		case !errors.Is(err, nameserver.ErrNoZone):
-			return in, fmt.Errorf("read zone %q of server %s: %w", n, s.Server.Name, err)
+	}
+	states, err := s.afresh(ctx, names, func(int) {})
+	if err != nil {
+		return in, err
+	}
+	var zones []nameserver.ZoneState
+	for _, z := range states {
+		if z != nil {
+			zones = append(zones, *z)
 		}
 	}
-	var err error
 	if in.Marker, err = s.CheckMarker(ctx); err != nil {
 		return in, err
 	}
@@ -295,18 +296,40 @@ func (s *Session) details(ctx context.Context, in *plan.Input, o LookOptions) er
 			ask = append(ask, index[st.Zone.Key()])
 		}
 	}
+	names := make([]zone.Name, len(ask))
 	for n, i := range ask {
-		z, err := s.Driver.Zone(ctx, in.Have[i].Name)
-		switch {
-		case errors.Is(err, nameserver.ErrNoZone):
-			continue // gone since the list was read; what rests on it is read again before it is acted on
-		case err != nil:
-			return fmt.Errorf("read zone %q of server %s: %w", in.Have[i].Name, s.Server.Name, err)
+		names[n] = in.Have[i].Name
+	}
+	states, err := s.afresh(ctx, names, func(done int) {
+		if o.Progress != nil && (done%500 == 0 || done == len(ask)) {
+			o.Progress(report.Progress{Server: s.Server.Name, Phase: "details", Done: done, Total: len(ask)})
 		}
-		in.Have[i].ZoneState = z
-		if o.Progress != nil && ((n+1)%500 == 0 || n+1 == len(ask)) {
-			o.Progress(report.Progress{Server: s.Server.Name, Phase: "details", Done: n + 1, Total: len(ask)})
+	})
+	if err != nil {
+		return err
+	}
+	for n, i := range ask {
+		if states[n] != nil { // gone since the list was read: what rests on it is read again before it is acted on
+			in.Have[i].ZoneState = *states[n]
 		}
 	}
 	return nil
+}
+
+// afresh reads zones one by one, as many at a time as the driver bears; nil is for
+// one that the server does not have.
+func (s *Session) afresh(ctx context.Context, names []zone.Name, progress func(done int)) ([]*nameserver.ZoneState, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out := make([]*nameserver.ZoneState, len(names))
+	nameserver.Each(ctx, s.Driver, len(names), func(i int) {
+		z, err := s.Driver.Zone(ctx, names[i])
+		switch {
+		case err == nil:
+			out[i] = &z
+		case !errors.Is(err, nameserver.ErrNoZone):
+			stop(fmt.Errorf("read zone %q of server %s: %w", names[i], s.Server.Name, err))
+		}
+	}, progress)
+	return out, context.Cause(ctx)
 }

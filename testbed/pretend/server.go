@@ -33,8 +33,9 @@ type Server struct {
 	Hidden func(name zone.Name) bool
 	// Hollow makes copies come without content and without an error.
 	Hollow bool
-	// ListsPrimaries is the capability.
+	// ListsPrimaries and AtOnce are the capabilities.
 	ListsPrimaries bool
+	AtOnce         int
 
 	w    *World
 	name string
@@ -191,7 +192,7 @@ func (d driver) Info(ctx context.Context) (nameserver.Info, error) {
 }
 
 func (d driver) Capabilities() nameserver.Capabilities {
-	return nameserver.Capabilities{ListsPrimaries: d.s.ListsPrimaries, ListsSerials: true}
+	return nameserver.Capabilities{ListsPrimaries: d.s.ListsPrimaries, ListsSerials: true, AtOnce: d.s.AtOnce}
 }
 
 func (d driver) Inventory(ctx context.Context, yield func(nameserver.ZoneState) error) error {
