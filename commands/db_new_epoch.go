@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -85,7 +86,11 @@ func (a *App) sayEpoch(res epoch.Result) report.Exit {
 		if z.Zone != "" {
 			place = z.Zone.String()
 		}
-		a.warn(place, z.Reason)
+		reason := z.Reason
+		if z.Ahead != nil {
+			reason = fmt.Sprintf("a nameserver has serial %d, ahead of %d: %s", *z.Ahead, z.Serial, z.Reason)
+		}
+		a.warn(place, reason)
 	}
 	for _, s := range res.Servers {
 		a.Out.Say("next, when its audit is as you expect: dnsctl server accept %s", s)

@@ -336,6 +336,43 @@ func TestAfterANewEpochTheFleetConverges(t *testing.T) {
 	}
 }
 
+// TestAZoneThatArrivedSignedIsLeftBehindByANewEpoch puts an older copy in the
+// place of the database, of a zone whose signatures nobody here can make: its
+// serial is never stepped, that is said, and the zone signed anew by its signer
+// brings the fleet together.
+func TestAZoneThatArrivedSignedIsLeftBehindByANewEpoch(t *testing.T) {
+	t.Parallel()
+	f := newFilled(t, "sqlite", 0)
+	signed, err := os.ReadFile("../../testdata/sample/signed/signed.example.zone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const first = "2024030110"
+	version := func(serial string) string {
+		text := strings.Replace(string(signed), first+" ; serial", serial+" ; serial", 1)
+		if serial != first && text == string(signed) {
+			t.Fatal("the sample has another serial")
+		}
+		return f.write("signed.zone", text)
+	}
+	f.ok("zone", "import", "--zone", "signed.example", version(first))
+	n := f.add("ns1")
+	old := f.copied()
+	f.ok("zone", "import", "--zone", "signed.example", version("2024030111"))
+	testbed.Eventually(t, patience, func() bool { return f.serials(n.Addr, "signed.example")[0] == 2024030111 })
+	f.watch(n, "signed.example")
+	f.m.kill()
+
+	m := old.serve(f.addr)
+	old.want(4, []string{`signed\.example\.: a nameserver has serial 2024030111, ahead of 2024030110: it arrived signed and is never re-serialled: sign it anew past that serial and import it`}, "db", "new-epoch")
+	old.ok("server", "accept", "ns1", "--yes")
+	old.want(3, []string{`^ns1\tsigned\.example\.\tahead\t`}, "audit")
+	old.ok("zone", "import", "--zone", "signed.example", version("2024030112"))
+	testbed.Eventually(t, patience, func() bool { return f.serials(n.Addr, "signed.example")[0] == 2024030112 })
+	old.ok("audit")
+	m.stop()
+}
+
 // soa is the serial that mdns serves.
 func (r *rig) soa(addr, name string) (uint32, string) {
 	out := r.dig(addr, "-k", r.key(), "+short", name, "SOA")
