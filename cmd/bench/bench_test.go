@@ -283,7 +283,7 @@ func TestPrepackedAnswersEachQuestion(t *testing.T) {
 		})
 		b.records, b.sample = 5000, time.Nanosecond
 		b.prepacked(message(1000, 0, 3000), true, func(addr string) {
-			if _, got := b.big(addr, nil, 3, false); got.records < 3*5001 {
+			if _, got := b.big(addr, nil, nil, 3, false); got.records < 3*5001 {
 				t.Errorf("%d records came", got.records)
 			}
 		})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -57,10 +58,14 @@ type stream struct {
 
 const patience = 2 * time.Minute
 
-func dial(addr string) (*stream, error) {
+// dial connects, over TLS where there are settings for it.
+func dial(addr string, conf *tls.Config) (*stream, error) {
 	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
 	if err != nil {
 		return nil, err
+	}
+	if conf != nil {
+		c = tls.Client(c, conf)
 	}
 	return &stream{Conn: c, buf: make([]byte, 256<<10)}, c.SetDeadline(time.Now().Add(patience))
 }
@@ -137,8 +142,8 @@ type transferred struct {
 
 // transfer asks once on a connection of its own and reads the number of records
 // that the answer has.
-func transfer(addr string, frame []byte, records int) (transferred, error) {
-	s, err := dial(addr)
+func transfer(addr string, conf *tls.Config, frame []byte, records int) (transferred, error) {
+	s, err := dial(addr, conf)
 	if err != nil {
 		return transferred{}, err
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -45,7 +47,8 @@ type house struct {
 	url   string
 	dir   string
 	env   []string
-	http  string // address of metrics; "" for none
+	http  string   // address of metrics; "" for none
+	files []string // of TLS: the certificate and its key
 
 	mdns   *exec.Cmd
 	exited chan error
@@ -71,10 +74,22 @@ func (b *bench) house(ctx context.Context, t *bed, store string) *house {
 		}
 	}
 	h.env = append(h.env, "HOME="+h.dir, "DNSCTL_STORE="+h.url, "DNSCTL_SECRET_IDENTITY_FILE="+filepath.Join(h.dir, "identity.age"))
+	h.certify()
 	h.dnsctl(ctx, "db", "init")
 	h.dnsctl(ctx, "pool", "create", pool, "--primary", h.addr, "--ns", "ns1.example.net", "--email", "hostmaster@example.net", "--allow-transfer", "127.0.0.0/8")
 	h.key = h.readKey(ctx)
 	return h
+}
+
+// certify gives mdns a certificate and its clients the CA.
+func (h *house) certify() {
+	const name = "mdns.bench.test"
+	ca := testbed.NewCA(h.bed)
+	cert, key := ca.Issue(h.bed, "mdns", time.Now().Add(24*time.Hour), name)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.Cert)
+	h.files, h.tlsAddr = []string{cert, key}, testbed.FreeAddr(h.bed)
+	h.tls = &tls.Config{RootCAs: roots, ServerName: name, NextProtos: []string{"dot"}}
 }
 
 // dnsctl runs a command that must succeed.
@@ -117,7 +132,7 @@ func (h *house) change(ctx context.Context, n int) {
 // start runs mdns and waits until it says that it is ready and answers for its
 // zones; it says how long that took.
 func (h *house) start(ctx context.Context) time.Duration {
-	args := []string{"mdns", "serve", "--listen", h.addr, "-o", "json"}
+	args := []string{"mdns", "serve", "--listen", h.addr, "--tls-listen", h.tlsAddr, "--tls-cert", h.files[0], "--tls-key", h.files[1], "-o", "json"}
 	if h.http != "" {
 		args = append(args, "--http", h.http)
 	}

@@ -72,7 +72,7 @@ func measureIXFR(ctx context.Context, b *bench, name string) {
 // sizeOf is how many records an answer has: those that come until the server
 // has nothing more to send for a while.
 func sizeOf(addr string, frame []byte) (int, error) {
-	s, err := dial(addr)
+	s, err := dial(addr, nil)
 	if err != nil {
 		return 0, err
 	}

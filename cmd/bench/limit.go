@@ -21,7 +21,7 @@ func measureLimit(_ context.Context, b *bench, name string) {
 				if conns > 1 {
 					row += " 8 connections"
 				}
-				wall, got := b.big(addr, nil, conns, false)
+				wall, got := b.big(addr, nil, nil, conns, false)
 				t.add(row, "records/s", "", float64(got.records)/wall)
 			}
 		})

@@ -154,7 +154,7 @@ func measures() []measure {
 		{"import-small", "zone import of a folder of small zones: new, unchanged", ours, measureImportSmall},
 		{"start", "from the start to answering for all zones, and the memory then", all, measureStart},
 		{"many", "the same with -many zones, after their import", many, measureMany},
-		{"axfr", "AXFR of the big zone: cold, warm, 8 connections, TSIG", all, measureAXFR},
+		{"axfr", "AXFR of the big zone: cold, warm, 8 connections, TSIG, TLS", all, measureAXFR},
 		{"small", "AXFR of the small zones: cold and warm, 50 or 1 per connection, pipelined by 10", all, measureSmall},
 		{"soa", "SOA questions over UDP: each zone once after the start, then over and over", all, measureSOA},
 		{"ixfr", "IXFR of 20 changes of the big zone", all, measureIXFR},

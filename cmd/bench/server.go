@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -31,6 +32,9 @@ type place struct {
 	addr string
 	key  wire.Key // of transfers
 	ask  []string // zones that it answers for when it has started
+
+	tlsAddr string      // where it transfers over TLS
+	tls     *tls.Config // of its clients; nil where it does not
 }
 
 func (p *place) desc() *place { return p }

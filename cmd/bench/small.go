@@ -40,7 +40,7 @@ func (b *bench) smallZones(addr string, s shape) (wall float64, zones int) {
 
 // onOneConn asks all frames on one connection, some at a time.
 func onOneConn(addr string, frames [][]byte, pipelined, records int) error {
-	s, err := dial(addr)
+	s, err := dial(addr, nil)
 	if err != nil {
 		return err
 	}

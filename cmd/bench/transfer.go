@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
 	"dnsctl/wire"
@@ -11,8 +12,9 @@ import (
 const manyConns = 8
 
 // big transfers the big zone on some connections at once: on each once, or again
-// and again until b.sample has passed.
-func (b *bench) big(addr string, key *wire.Key, conns int, once bool) (wall float64, got transferred) {
+// and again until b.sample has passed; over TLS where there are
+// settings for it.
+func (b *bench) big(addr string, conf *tls.Config, key *wire.Key, conns int, once bool) (wall float64, got transferred) {
 	frames := make([][]byte, conns)
 	for i := range frames {
 		frames[i] = question{zone: bigZone, typ: zone.TypeAXFR, key: key}.frame()
@@ -21,7 +23,7 @@ func (b *bench) big(addr string, key *wire.Key, conns int, once bool) (wall floa
 	begin := time.Now()
 	err := at(conns, func(i int) error {
 		for n := 0; n == 0 || !once && time.Since(begin) < b.sample; n++ {
-			one, err := transfer(addr, frames[i], b.records+1) // the SOA comes twice
+			one, err := transfer(addr, conf, frames[i], b.records+1) // the SOA comes twice
 			if err != nil {
 				return err
 			}
@@ -69,17 +71,23 @@ func measureAXFR(ctx context.Context, b *bench, name string) {
 			conns int
 			once  bool
 			ours  bool
+			tls   bool
 		}{
 			// Of mdns the first transfer loads the zone, the second makes its messages;
 			// later ones send these.
-			{"cold", nil, 1, true, false}, {"second", nil, 1, true, true}, {"warm", nil, 1, false, false}, {"warm 8 connections", nil, manyConns, false, false},
-			{"warm TSIG", &p.key, 1, false, false}, {"warm TSIG 8 connections", &p.key, manyConns, false, false},
+			{name: "cold", conns: 1, once: true}, {name: "second", conns: 1, once: true, ours: true}, {name: "warm", conns: 1}, {name: "warm 8 connections", conns: manyConns},
+			{name: "warm TSIG", key: &p.key, conns: 1}, {name: "warm TSIG 8 connections", key: &p.key, conns: manyConns},
+			{name: "warm TLS", conns: 1, tls: true}, {name: "warm TLS 8 connections", conns: manyConns, tls: true},
 		} {
-			if c.ours && !ours {
+			if c.ours && !ours || c.tls && p.tls == nil {
 				continue
 			}
+			addr, conf := p.addr, (*tls.Config)(nil)
+			if c.tls {
+				addr, conf = p.tlsAddr, p.tls
+			}
 			since := usedBy(s)
-			wall, got := b.big(p.addr, c.key, c.conns, c.once)
+			wall, got := b.big(addr, conf, c.key, c.conns, c.once)
 			t.add("axfr/"+c.name, "records/s", "", float64(got.records)/wall)
 			t.spent(s, "axfr/"+c.name, "s/million", since, float64(got.records), 1e6)
 			if c.name == "cold" {
