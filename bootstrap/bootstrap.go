@@ -304,10 +304,15 @@ func (b *Bootstrapper) ready(ctx context.Context, s fleet.Server, o Options) err
 // --new.
 var ErrNotNew = errors.New("was not added with --new: it has a configuration of its own")
 
-// Config makes the complete configuration of a server added with --new, to live
-// in dir. Its control and statistics channels answer admin beside the primaries
-// of its pools.
-func (b *Bootstrapper) Config(ctx context.Context, name, dir string, admin []netip.Prefix) (nameserver.Type, []nameserver.File, error) {
+// ConfigOptions of a new server.
+type ConfigOptions struct {
+	Dir      string         // that it will live in
+	Admin    []netip.Prefix // whom its channels answer beside the primaries of its pools
+	Database string         // URL of the database for its zones; "" for files of its own
+}
+
+// Config makes the complete configuration of a server added with --new.
+func (b *Bootstrapper) Config(ctx context.Context, name string, o ConfigOptions) (nameserver.Type, []nameserver.File, error) {
 	s, err := b.Store.Server(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -320,11 +325,11 @@ func (b *Bootstrapper) Config(ctx context.Context, name, dir string, admin []net
 		return nil, nil, err
 	}
 	defer ses.Close()
-	req, err := ses.ConfigRequest(ctx, dir)
+	req, err := ses.ConfigRequest(ctx, o.Dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	req.ProbeFrom = admin
+	req.ProbeFrom, req.Database = o.Admin, o.Database
 	files, err := ses.Type.Config(req)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the configuration of server %s: %w", name, err)

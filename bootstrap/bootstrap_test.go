@@ -275,7 +275,7 @@ func TestBootstrapDeletesNothing(t *testing.T) {
 func TestConfigurationIsOnlyForNewServers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *pretend.World, b *bootstrap.Bootstrapper) {
 		w.Bare("ns1")
-		if _, _, err := b.Config(t.Context(), "ns1", "/somewhere", nil); !errors.Is(err, bootstrap.ErrNotNew) {
+		if _, _, err := b.Config(t.Context(), "ns1", bootstrap.ConfigOptions{Dir: "/somewhere"}); !errors.Is(err, bootstrap.ErrNotNew) {
 			t.Errorf("got %v", err)
 		}
 		n := bootstrap.NewServer{Pools: []string{"eu"}, Server: fleet.Server{Name: "ns2", Type: "pretend", New: true, Address: pretend.Primary}}
@@ -283,7 +283,7 @@ func TestConfigurationIsOnlyForNewServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Servers["ns2"] = w.Servers["ns1"]
-		_, files, err := b.Config(t.Context(), "ns2", "/somewhere", nil)
+		_, files, err := b.Config(t.Context(), "ns2", bootstrap.ConfigOptions{Dir: "/somewhere"})
 		if err != nil || len(files) != 2 || files[0].Path != "a.conf" || string(files[0].Content) != "/somewhere" {
 			t.Errorf("files %+v, %v", files, err)
 		}

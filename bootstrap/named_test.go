@@ -178,7 +178,7 @@ func (h *house) newNamed(server string) (*testbed.Named, fleet.Server) {
 		h.Fatal(err)
 	}
 	dir := h.TempDir()
-	typ, files, err := h.boot.Config(ctx, server, dir, nil)
+	typ, files, err := h.boot.Config(ctx, server, bootstrap.ConfigOptions{Dir: dir})
 	if err != nil {
 		h.Fatal(err)
 	}

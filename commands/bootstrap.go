@@ -17,13 +17,14 @@ import (
 )
 
 type bootstrapOptions struct {
-	server  string
-	out     string
-	admin   []string
-	wait    bool
-	resume  bool
-	all     bool
-	comment string
+	server   string
+	out      string
+	admin    []string
+	database string
+	wait     bool
+	resume   bool
+	all      bool
+	comment  string
 }
 
 func newBootstrapCmd(a *App) *cobra.Command {
@@ -35,7 +36,9 @@ func newBootstrapCmd(a *App) *cobra.Command {
 --new into a folder, least-privilege and checked, with its credentials; it declares
 no zone. Start the nameserver on it, then run bootstrap again without --out. Its
 control and statistics channels answer the primaries of its pools and the host
-itself; other hosts that dnsctl is run on are named with --admin.
+itself; other hosts that dnsctl is run on are named with --admin. A nameserver that
+can have its zones in PostgreSQL does so with --database; the password is not in the
+URL: the README that is written says where it goes, and how the tables are made.
 
 Without --out, adds all zones that the server should have and catches it up. It
 follows the database while it does: zones that are deleted meanwhile are not waited
@@ -44,12 +47,15 @@ the right serial; those that do not are named, and the exit code is 7. It can be
 run again at any time, and goes on where it was. dnsctl mdns serve must be running.`,
 		Example: `  dnsctl bootstrap ns1 --out ./ns1
   dnsctl bootstrap ns1 --out ./ns1 --admin 192.0.2.10 --admin 2001:db8::/64
+  dnsctl bootstrap ns2 --out ./ns2 --database postgres://pdns@192.0.2.7/pdns
   dnsctl bootstrap ns1 --wait`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.server = args[0]
-			if len(o.admin) > 0 && o.out == "" {
-				return usagef("--admin is written into the configuration that --out makes", "--admin without --out")
+			for flag, given := range map[string]bool{"--admin": len(o.admin) > 0, "--database": o.database != ""} {
+				if given && o.out == "" {
+					return usagef(flag+" is written into the configuration that --out makes", "%s without --out", flag)
+				}
 			}
 			if o.out != "" {
 				return runBootstrapOut(cmd.Context(), a, o)
@@ -64,8 +70,10 @@ run again at any time, and goes on where it was. dnsctl mdns serve must be runni
 	f.BoolVar(&o.all, "all", false, "list zones in agreement and dnsctl's own as well")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
 	f.StringSliceVar(&o.admin, "admin", nil, "with --out, a `network` that dnsctl is run on beside the primaries")
+	f.StringVar(&o.database, "database", "", "with --out, the `URL` of a database for its zones, without a password, where it can have one")
 	c.MarkFlagsMutuallyExclusive("out", "wait")
 	c.MarkFlagsMutuallyExclusive("admin", "wait")
+	c.MarkFlagsMutuallyExclusive("database", "wait")
 	return c
 }
 
@@ -112,7 +120,7 @@ func runBootstrapOut(ctx context.Context, a *App, o bootstrapOptions) error {
 	if err != nil {
 		return err
 	}
-	typ, files, err := w.bootstrap.Config(ctx, o.server, dir, admin)
+	typ, files, err := w.bootstrap.Config(ctx, o.server, bootstrap.ConfigOptions{Dir: dir, Admin: admin, Database: o.database})
 	if err != nil {
 		return err
 	}

@@ -180,6 +180,7 @@ type ConfigRequest struct {
 	TLS        []TLSConfig      // TLS settings of its pools
 	Primaries  []netip.AddrPort // of its pools
 	ProbeFrom  []netip.Prefix   // where our own questions come from
+	Database   string           // URL of the database for its zones, without a password; "" for files of its own
 	Dir        string           // absolute folder that the files will live in
 }
 

@@ -40,6 +40,9 @@ func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
 	if r.Server.View != "" && r.Server.View != "_default" {
 		return nil, fmt.Errorf("%w: a new server is made without views", errEndpoint)
 	}
+	if r.Database != "" {
+		return nil, fmt.Errorf("%w: a database: named keeps its zones in files", errEndpoint)
+	}
 	if !filepath.IsAbs(r.Dir) || strings.ContainsAny(r.Dir, "\"\\\n\r\x00") {
 		return nil, fmt.Errorf("%w: folder %q: want an absolute path without quotes and backslashes", errEndpoint, r.Dir)
 	}

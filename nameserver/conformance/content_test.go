@@ -337,9 +337,6 @@ func limitedQueries(t *testing.T, k kind) {
 }
 
 func generated(t *testing.T, k kind) {
-	if k.adopt == nil {
-		t.Skip("a new server of this kind is made on SQLite")
-	}
 	r := newRig(t, k, map[string]string{"a.test.": ""})
 	credential, err := k.typ.NewCredential()
 	if err != nil {
@@ -355,6 +352,11 @@ func generated(t *testing.T, k kind) {
 	req.Server = fleet.Server{Name: "new", New: true, Address: netip.MustParseAddrPort(testbed.FreeAddr(t)), Control: at(r.server.Control)}
 	if r.server.Stats != "" {
 		req.Server.Stats = at(r.server.Stats)
+	}
+	database := ""
+	if k.database != nil {
+		database = k.database(t)
+		req.Database = withoutPassword(t, database)
 	}
 	files, err := k.typ.Config(req)
 	if err != nil {
@@ -374,6 +376,9 @@ func generated(t *testing.T, k kind) {
 	}
 	if checked, err := k.typ.CheckConfig(t.Context(), dir); !checked || err != nil {
 		t.Fatal(checked, err)
+	}
+	if database != "" {
+		makeTables(t, dir, database)
 	}
 	r.process, r.server, r.credential = k.adopt(t, dir, req.Server), req.Server, credential
 	r.Driver = r.open(t, credential)

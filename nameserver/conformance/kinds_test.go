@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +27,7 @@ func kinds() []kind {
 	return []kind{
 		{name: "BIND", typ: bind.New(), start: startBIND, adopt: adoptBIND, limits: true, gap: true, ixfr: true},
 		{name: "PowerDNS on SQLite", typ: powerdns.New(), start: pdns(testbed.PowerDNSSQLite), adopt: adoptPowerDNS, folds: true},
-		{name: "PowerDNS on PostgreSQL", typ: powerdns.New(), start: pdns(testbed.PowerDNSPostgres), folds: true},
+		{name: "PowerDNS on PostgreSQL", typ: powerdns.New(), start: pdns(testbed.PowerDNSPostgres), adopt: adoptPowerDNS, database: newPostgres, folds: true},
 	}
 }
 
@@ -130,7 +131,57 @@ func ownJSON(t *testing.T, name, text string) string {
 	return fmt.Sprintf(`{"name":%q,"kind":"Native","soa_edit_api":"","rrsets":[%s]}`, name, strings.Join(sets, ","))
 }
 
+func newPostgres(t *testing.T) string {
+	t.Helper()
+	return testbed.StartPostgres(t, testbed.PostgresOptions{NoFsync: true}).NewDatabase(t)
+}
+
+// makeTables does what the README says of a database: the password goes into its
+// file, and the tables are made.
+func makeTables(t *testing.T, dir, database string) {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	file := filepath.Join(dir, "data", "pgpass")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	line := strings.Replace(strings.TrimPrefix(lines[len(lines)-1], "#"), "PASSWORD", password, 1)
+	if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(dir, "README"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(readme)) {
+		if strings.Contains(line, " psql ") {
+			if out, err := exec.Command("sh", "-c", line).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", line, err, out)
+			}
+			return
+		}
+	}
+	t.Errorf("the README does not say how to make the tables:\n%s", readme)
+}
+
 func adoptPowerDNS(t *testing.T, dir string, s fleet.Server) process {
 	t.Helper()
 	return testbed.StartPowerDNS(t, testbed.PowerDNSOptions{ConfigFile: filepath.Join(dir, "pdns.conf"), Addr: s.Address.String(), APIAddr: strings.TrimPrefix(s.Control, "http://")})
+}
+
+// withoutPassword is the URL of a database as it is told to a type.
+func withoutPassword(t *testing.T, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.User(u.User.Username())
+	return u.String()
 }

@@ -34,12 +34,14 @@ type kind struct {
 	name  string
 	typ   nameserver.Type
 	start func(r *rig) running
-	// adopt starts a server on the configuration that the type has made in dir.
-	adopt  func(t *testing.T, dir string, s fleet.Server) process
-	limits bool // Limited has an effect
-	ixfr   bool // changes come by IXFR
-	gap    bool // a zone may be unanswered for a moment while it is converted
-	folds  bool // names become lower case
+	// adopt starts a server on the configuration that the type has made in dir;
+	// database is the URL of one that it is to have, if any.
+	adopt    func(t *testing.T, dir string, s fleet.Server) process
+	database func(t *testing.T) string
+	limits   bool // Limited has an effect
+	ixfr     bool // changes come by IXFR
+	gap      bool // a zone may be unanswered for a moment while it is converted
+	folds    bool // names become lower case
 }
 
 // process is a running nameserver.

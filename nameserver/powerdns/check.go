@@ -21,8 +21,8 @@ const ready = "ready to distribute questions"
 
 // CheckConfig starts pdns_server on a written configuration, as nothing else
 // shows whether it is good: not where it will run, but on a free port of loopback,
-// without its API, and on an empty database that is thrown away.
-// checked is false when the program is not installed.
+// without its API, and on an empty SQLite database that is thrown away, whatever
+// database it is to have. checked is false when the program is not installed.
 func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err error) {
 	program, err := exec.LookPath("pdns_server")
 	if err != nil {
@@ -35,12 +35,8 @@ func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err erro
 		return false, err
 	}
 	defer os.RemoveAll(tmp)
-	database, err := unzip(emptyDatabase)
-	if err != nil {
-		return false, err
-	}
 	file := filepath.Join(tmp, databaseFile)
-	if err := os.WriteFile(file, database, 0o600); err != nil {
+	if err := checkFiles(dir, tmp, file); err != nil {
 		return false, err
 	}
 	port, err := freePort(ctx)
@@ -49,11 +45,34 @@ func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "--config-dir="+dir, "--daemon=no", "--guardian=no", "--write-pid=no", "--disable-syslog=yes",
+	cmd := exec.CommandContext(ctx, program, "--config-dir="+tmp, "--daemon=no", "--guardian=no", "--write-pid=no", "--disable-syslog=yes",
 		"--log-timestamp=no", "--loglevel=5", "--local-address=127.0.0.1", fmt.Sprintf("--local-port=%d", port), "--webserver=no", "--api=no",
-		"--socket-dir="+tmp, "--gsqlite3-database="+file)
+		"--socket-dir="+tmp, "--launch=gsqlite3", "--gsqlite3-database="+file)
 	cmd.WaitDelay = time.Second
 	return true, startAndStop(cmd)
+}
+
+// checkFiles makes the database, and a copy of the configuration without what it
+// says of a PostgreSQL that may not have it yet.
+func checkFiles(dir, tmp, file string) error {
+	database, err := unzip(emptyDatabase)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, database, 0o600); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(dir, configFile))
+	if err != nil {
+		return err
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "gpgsql-") {
+			kept.WriteString(line)
+		}
+	}
+	return os.WriteFile(filepath.Join(tmp, configFile), []byte(kept.String()), 0o600)
 }
 
 // freePort is one of loopback that is free now, for UDP and TCP.

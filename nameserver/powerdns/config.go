@@ -1,11 +1,7 @@
 package powerdns
 
 import (
-	"bytes"
-	"compress/gzip"
-	_ "embed"
 	"fmt"
-	"io"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -15,26 +11,23 @@ import (
 	"dnsctl/nameserver"
 )
 
-// emptyDatabase is an SQLite database with the tables of schema.sql and no row.
-// Neither PowerDNS nor its packages can make one.
-//
-//go:embed empty.sqlite3.gz
-var emptyDatabase []byte
-
 // Names of the files that Config makes.
 const (
 	configFile   = "pdns.conf"
 	readmeFile   = "README"
 	dataFolder   = "data"
 	databaseFile = "pdns.sqlite3"
+	passwordFile = "pgpass"
+	schemaFile   = "schema.sql"
 	debianData   = "/var/lib/powerdns"
 	maxSocket    = 107 - len("/pdns.controlsocket") // octets of the folder with the control socket, unix(7)
 )
 
 // Config makes the complete configuration of a new server: pdns.conf with the
-// API key, an empty SQLite database, and how to install both. It declares no
-// zone; pdns_server may be started with it in Dir. A Dir below /etc is Debian's
-// way to run it, where the database belongs in /var/lib/powerdns.
+// API key, an empty SQLite database or what makes one in PostgreSQL, and how to
+// install them. It declares no zone; pdns_server may be started with it in Dir. A
+// Dir below /etc is Debian's way to run it, where data belongs in
+// /var/lib/powerdns.
 func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
 	api, err := listenOn(r)
 	if err != nil {
@@ -52,23 +45,18 @@ func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
 	if err := checkKeyText(key); err != nil {
 		return nil, fmt.Errorf("control credential of server %q: %w", r.Server.Name, err)
 	}
-	database, err := unzip(emptyDatabase)
+	db, err := databaseOf(r)
 	if err != nil {
 		return nil, err
 	}
-	return []nameserver.File{
-		{Path: configFile, Mode: 0o640, Content: []byte(pdnsConf(r, api, key)), Secret: true},
-		{Path: filepath.Join(dataFolder, databaseFile), Mode: 0o640, Content: database, Secret: true, Seed: true},
-		{Path: readmeFile, Mode: 0o644, Content: []byte(readme(r, api))},
-	}, nil
-}
-
-func unzip(b []byte) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(b))
+	files, err := db.files()
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(z)
+	return append([]nameserver.File{
+		{Path: configFile, Mode: 0o640, Content: []byte(pdnsConf(r, db, api, key)), Secret: true},
+		{Path: readmeFile, Mode: 0o644, Content: []byte(readme(r, db, api, files[0]))},
+	}, files...), nil
 }
 
 // listenOn is where the API of a new server listens.
@@ -107,12 +95,11 @@ func dataDir(r nameserver.ConfigRequest) string {
 	return filepath.Join(r.Dir, dataFolder)
 }
 
-func pdnsConf(r nameserver.ConfigRequest, api netip.AddrPort, key string) string {
+func pdnsConf(r nameserver.ConfigRequest, db database, api netip.AddrPort, key string) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# PowerDNS as a secondary of dnsctl, server %s. Zones and TSIG keys are added over\n# the API; none is declared here. The API key below is a secret.\n", plainText(r.Server.Name))
-	p("launch=gsqlite3\ngsqlite3-database=%s\ngsqlite3-dnssec=yes\ngsqlite3-pragma-journal-mode=WAL", filepath.Join(dataDir(r), databaseFile))
-	p("# With WAL this survives crashes; a power cut may take the last transfers, which\n# come again.\ngsqlite3-pragma-synchronous=1\n")
+	p("%s", db.settings())
 	p("local-address=%s\nlocal-port=%d", r.Server.Address.Addr().Unmap(), r.Server.Address.Port())
 	if !debian(r) {
 		p("socket-dir=%s", dataDir(r))
@@ -177,23 +164,22 @@ func prefixes(r nameserver.ConfigRequest, more netip.Addr) string {
 	return strings.Join(list, ",")
 }
 
-func readme(r nameserver.ConfigRequest, api netip.AddrPort) string {
-	where, run := "", "pdns_server --config-dir="+r.Dir
+// readme says what to do with the files; data is the one that pdns_server's own
+// user must have.
+func readme(r nameserver.ConfigRequest, db database, api netip.AddrPort, data nameserver.File) string {
+	own, run := fmt.Sprintf("  chown -R pdns:pdns %s\n", dataDir(r)), "pdns_server --config-dir="+r.Dir
 	if debian(r) {
-		where = fmt.Sprintf("  install -o pdns -g pdns -m 0640 %s/%s/%s %s/\n", r.Dir, dataFolder, databaseFile, debianData)
-	} else {
-		where = fmt.Sprintf("  chown -R pdns:pdns %s\n", dataDir(r))
+		own = fmt.Sprintf("  install -o pdns -g pdns -m %04o %s %s/\n", data.Mode, filepath.Join(r.Dir, data.Path), debianData)
 	}
+	files, steps := db.readme()
 	return fmt.Sprintf(`PowerDNS configuration for server %[1]q, made by dnsctl.
 
   %[2]s             the configuration, with the API key: a secret
-  %[3]s     an empty database with PowerDNS's tables; it will hold
-                        the zones, and the TSIG keys, which are secrets
-
+%[3]s
 It listens on %[4]s (DNS) and %[5]s (the API, without TLS: keep
 it on loopback or a network of your own, or put a proxy that speaks TLS before it).
 
-To run it as user pdns, as Debian does:
+%[9]sTo run it as user pdns, as Debian does:
 
   chown root:pdns %[6]s %[6]s/%[2]s
   chmod 0750 %[6]s
@@ -203,10 +189,6 @@ To run it as yourself, on ports above 1023, leave the owners as they are:
 
   %[8]s
 
-On PostgreSQL instead: make a database with schema.pgsql.sql of the package
-pdns-backend-pgsql, and replace the gsqlite3 lines by launch=gpgsql, gpgsql-dnssec=yes
-and the gpgsql-* lines that say where it is.
-
 Then: dnsctl bootstrap %[1]s --wait
-`, r.Server.Name, configFile, filepath.Join(dataFolder, databaseFile), r.Server.Address, api, r.Dir, where, run)
+`, r.Server.Name, configFile, files, r.Server.Address, api, r.Dir, own, run, steps)
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	_ "github.com/lib/pq"
 	_ "modernc.org/sqlite" // makes the database that Config ships
 
 	"dnsctl/fleet"
@@ -141,6 +143,13 @@ func TestConfigurationsOfManyShapesStart(t *testing.T) {
 			r.Keys = []nameserver.KeyConfig{{Name: zone.MustParseName("k."), Algorithm: zone.MustParseName("hmac-sha256."), Secret: secret.New([]byte("secret in no file"))}}
 		},
 		"Debian": func(r *nameserver.ConfigRequest) { r.Dir = "/etc/powerdns" },
+		"PostgreSQL": func(r *nameserver.ConfigRequest) {
+			r.Database = "postgres://pdns@[2001:db8::1]:5433/zones?sslmode=verify-full&sslrootcert=/etc/ca.pem"
+		},
+		"PostgreSQL nearby": func(r *nameserver.ConfigRequest) {
+			r.Database = "postgres://pdns@/zones?host=/run/postgresql"
+			r.Dir = "/etc/powerdns"
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -162,8 +171,10 @@ func TestConfigurationsOfManyShapesStart(t *testing.T) {
 			if strings.Contains(text, "secret in") || strings.Contains(text, "0.0.0.0") || strings.Count(text, "\napi-key=") != 1 {
 				t.Errorf("%s", text)
 			}
-			if bytes.Contains(files[2].Content, r.Credential.Reveal()) {
-				t.Error("a secret in the README")
+			for _, f := range files[1:] {
+				if bytes.Contains(f.Content, r.Credential.Reveal()) {
+					t.Errorf("a secret in %s", f.Path)
+				}
 			}
 		})
 	}
@@ -172,6 +183,14 @@ func TestConfigurationsOfManyShapesStart(t *testing.T) {
 func TestConfigRequestsThatCannotBeAreRefused(t *testing.T) {
 	t.Parallel()
 	for what, change := range map[string]func(*nameserver.ConfigRequest){
+		"a password":        func(r *nameserver.ConfigRequest) { r.Database = "postgres://pdns:secret-word@127.0.0.1/zones" },
+		"another database":  func(r *nameserver.ConfigRequest) { r.Database = "mysql://pdns@127.0.0.1/zones" },
+		"no user":           func(r *nameserver.ConfigRequest) { r.Database = "postgres://127.0.0.1/zones" },
+		"no host":           func(r *nameserver.ConfigRequest) { r.Database = "postgres://pdns@/zones" },
+		"no database":       func(r *nameserver.ConfigRequest) { r.Database = "postgres://pdns@127.0.0.1/" },
+		"two words":         func(r *nameserver.ConfigRequest) { r.Database = "postgres://pdns@127.0.0.1/zones%20user=postgres" },
+		"a new line":        func(r *nameserver.ConfigRequest) { r.Database = "postgres://pdns@127.0.0.1/zones%0Alaunch=pipe" },
+		"options":           func(r *nameserver.ConfigRequest) { r.Database = "postgres://pdns@127.0.0.1/zones?options=-c" },
 		"relative folder":   func(r *nameserver.ConfigRequest) { r.Dir = "x" },
 		"# in folder":       func(r *nameserver.ConfigRequest) { r.Dir = "/x #" },
 		"long folder":       func(r *nameserver.ConfigRequest) { r.Dir = "/" + strings.Repeat("x", 100) },
@@ -187,8 +206,8 @@ func TestConfigRequestsThatCannotBeAreRefused(t *testing.T) {
 	} {
 		r := request(t, "127.0.0.1:5300", "http://127.0.0.1:8081", t.TempDir())
 		change(&r)
-		if _, err := New().Config(r); err == nil {
-			t.Errorf("%s: accepted", what)
+		if _, err := New().Config(r); err == nil || strings.Contains(err.Error(), "secret-word") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
@@ -241,6 +260,25 @@ func TestCredentialsAreReadAndNeverShown(t *testing.T) {
 // TestTheReadmeMakesItRunAsItsOwnUser does what the README says.
 func TestTheReadmeMakesItRunAsItsOwnUser(t *testing.T) {
 	t.Parallel()
+	for kind, database := range map[string]func(t *testing.T) *url.URL{
+		"SQLite": func(*testing.T) *url.URL { return nil },
+		"PostgreSQL": func(t *testing.T) *url.URL {
+			u, err := url.Parse(testbed.StartPostgres(t, testbed.PostgresOptions{NoFsync: true}).NewDatabase(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			followReadme(t, database(t))
+		})
+	}
+}
+
+func followReadme(t *testing.T, database *url.URL) {
+	t.Helper()
 	if _, err := user.Lookup("pdns"); err != nil || os.Geteuid() != 0 {
 		t.Skip("only root can, where there is a user pdns")
 	}
@@ -250,18 +288,33 @@ func TestTheReadmeMakesItRunAsItsOwnUser(t *testing.T) {
 	}
 	dns, control := testbed.FreeAddr(t), testbed.FreeAddr(t)
 	r := request(t, dns, "http://"+control, dir)
+	if database != nil {
+		r.Database = (&url.URL{Scheme: "postgres", User: url.User(database.User.Username()), Host: database.Host, Path: database.Path}).String()
+	}
 	files, err := New().Config(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir, files)
+	if database != nil {
+		password, _ := database.User.Password()
+		path := filepath.Join(dir, dataFolder, passwordFile)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filled := strings.Replace(strings.Replace(string(text), ":PASSWORD", ":"+password, 1), "\n#"+database.Hostname(), "\n"+database.Hostname(), 1)
+		if err := os.WriteFile(path, []byte(filled), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var args []string
-	for line := range strings.Lines(string(files[2].Content)) {
+	for line := range strings.Lines(string(files[1].Content)) {
 		words := strings.Fields(line)
 		switch {
 		case !strings.HasPrefix(line, "  ") || len(words) == 0:
-		case words[0] == "chown" || words[0] == "chmod":
-			if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		case words[0] == "chown" || words[0] == "chmod" || strings.HasPrefix(words[0], "PGPASSFILE="):
+			if out, err := exec.Command("sh", "-c", line).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v: %s", line, err, out)
 			}
 		case words[0] == "pdns_server" && args == nil:
@@ -284,6 +337,9 @@ func TestTheReadmeMakesItRunAsItsOwnUser(t *testing.T) {
 	if err := d.Add(t.Context(), nameserver.ZoneConfig{Name: zone.MustParseName("a.test."), Primaries: []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort(dns)}}}); err != nil {
 		t.Error(err)
 	}
+	if database != nil {
+		return
+	}
 	// What SQLite keeps beside the database holds the same secrets.
 	databases, err := filepath.Glob(filepath.Join(dir, dataFolder, databaseFile+"*"))
 	if err != nil || len(databases) < 2 {
@@ -293,5 +349,44 @@ func TestTheReadmeMakesItRunAsItsOwnUser(t *testing.T) {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm()&0o007 != 0 {
 			t.Errorf("%s: %v, %v", f, info, err)
 		}
+	}
+}
+
+// TestTheTablesAreThoseOfThePackages compares columns, as upgrades change them by
+// name.
+func TestTheTablesAreThoseOfThePackages(t *testing.T) {
+	t.Parallel()
+	columns := func(schema []byte) (list []string) {
+		db, err := sql.Open("postgres", testbed.StartPostgres(t, testbed.PostgresOptions{NoFsync: true}).NewDatabase(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(string(schema)); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := db.Query("SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var s string
+			if err := rows.Scan(&s); err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, s)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	packaged, err := os.ReadFile("/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := columns(postgresSchema), columns(packaged); len(got) < 30 || !slices.Equal(got, want) {
+		t.Errorf("ours %q, the package's %q", got, want)
 	}
 }
