@@ -65,9 +65,9 @@ func (l *leader) tasksOf(p plan.Plan) []report.Task {
 		switch st := &p.Steps[i]; {
 		case st.Outcome != report.Planned:
 		case st.Wanted != nil:
-			out = append(out, l.present(p.Server.Name, *st.Wanted))
+			out = append(out, l.present(p.Server.Name, *st.Wanted)...)
 		case st.Class == report.Stale:
-			out = append(out, l.absent(p.Server.Name, *st.Tomb))
+			out = append(out, l.absent(p.Server.Name, *st.Tomb)...)
 		}
 	}
 	return out

@@ -2,7 +2,7 @@ package keeper
 
 import (
 	"context"
-	"errors"
+	"maps"
 	"slices"
 
 	"dnsctl/fleet"
@@ -57,13 +57,13 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	if err != nil {
 		return pos, err
 	}
-	var held []heldBack
+	held := make(changes)
 	for _, z := range served {
 		if z.Damage != nil { // there is nothing to tell of it
 			l.Log.Error("zone cannot be read", "zone", z.Name.String(), "err", z.Damage)
 			continue
 		}
-		held = l.changed(z, content[z.ZoneID], held)
+		l.changed(z, content[z.ZoneID], held)
 	}
 	if err := l.standIn(ctx, held); err != nil {
 		return pos, err
@@ -71,9 +71,9 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	return entries[len(entries)-1].Pos, nil
 }
 
-// changed tells the servers that have the zone, and adds those that may not be
-// told to held.
-func (l *leader) changed(z fleet.Served, pos int64, held []heldBack) []heldBack {
+// changed tells the servers that have the zone, and adds it to held for those
+// that may not be told.
+func (l *leader) changed(z fleet.Served, pos int64, held changes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, sec := range l.servers {
@@ -91,7 +91,7 @@ func (l *leader) changed(z fleet.Served, pos int64, held []heldBack) []heldBack 
 			continue // what it misses, it catches up with before it is back in service
 		}
 		if !sec.blocked.told() {
-			held = append(held, heldBack{sec.server, z.Name})
+			held.add(sec.server.ID, z.Name)
 			continue
 		}
 		if z.Kind == fleet.Ordinary {
@@ -99,30 +99,6 @@ func (l *leader) changed(z fleet.Served, pos int64, held []heldBack) []heldBack 
 		}
 		l.note.Add(sec.server.ID, z.Name, z.Serial, z.SOA)
 	}
-	return held
-}
-
-// heldBack is a change that a server may not be told of now.
-type heldBack struct {
-	server fleet.Server
-	zone   zone.Name
-}
-
-// standIn makes tasks of the changes that NOTIFY was held back for: guard 1
-// holds even that back.
-func (l *leader) standIn(ctx context.Context, held []heldBack) error {
-	var tasks []report.Task
-	for _, h := range held {
-		w, err := l.Store.WantedOne(ctx, h.server.ID, h.zone)
-		switch {
-		case errors.Is(err, fleet.ErrNoZone):
-			continue // its deletion has a task of its own
-		case err != nil:
-			return err
-		}
-		tasks = append(tasks, l.present(h.server.Name, w))
-	}
-	return l.Store.PutTasks(ctx, tasks)
 }
 
 // memberships makes tasks of zones that came, went or moved, on the servers that
@@ -131,25 +107,25 @@ func (l *leader) memberships(ctx context.Context, zones map[zone.Key]zone.Name) 
 	if len(zones) == 0 {
 		return nil
 	}
+	names := slices.Collect(maps.Values(zones))
 	all := l.all()
 	var tasks []report.Task
 	for _, sec := range all {
 		if sec.server.State.Out() {
 			continue
 		}
-		n := len(tasks)
-		for _, name := range zones {
-			t, needed, err := l.taskOf(ctx, sec.server, name)
-			if err != nil {
-				return err
-			}
-			if needed {
-				tasks = append(tasks, t)
-			}
+		wanted, err := l.Store.WantedAmong(ctx, sec.server.ID, names)
+		if err != nil {
+			return err
 		}
-		if len(tasks) > n {
+		gone, err := l.Store.TombstonesAmong(ctx, sec.server.ID, names)
+		if err != nil {
+			return err
+		}
+		if len(wanted)+len(gone) > 0 {
 			l.setDirty(sec)
 		}
+		tasks = append(append(tasks, l.present(sec.server.Name, wanted...)...), l.absent(sec.server.Name, gone...)...)
 	}
 	if err := l.Store.PutTasks(ctx, tasks); err != nil {
 		return err
@@ -158,21 +134,4 @@ func (l *leader) memberships(ctx context.Context, zones map[zone.Key]zone.Name) 
 		sec.wake()
 	}
 	return nil
-}
-
-// taskOf is the task that brings a zone on a server to what the database wants;
-// false when the server has nothing to do with the zone.
-func (l *leader) taskOf(ctx context.Context, s fleet.Server, name zone.Name) (report.Task, bool, error) {
-	w, err := l.Store.WantedOne(ctx, s.ID, name)
-	if err == nil {
-		return l.present(s.Name, w), true, nil
-	}
-	if !errors.Is(err, fleet.ErrNoZone) {
-		return report.Task{}, false, err
-	}
-	t, err := l.Store.Tombstone(ctx, s.ID, name)
-	if errors.Is(err, fleet.ErrNotFound) {
-		return report.Task{}, false, nil
-	}
-	return l.absent(s.Name, t), err == nil, err
 }

@@ -27,10 +27,10 @@ type Store interface {
 	Head(ctx context.Context) (int64, error)
 	Feed(ctx context.Context, after int64, limit int) ([]fleet.FeedEntry, error)
 	Served(ctx context.Context, zoneIDs []int64) ([]fleet.Served, error)
-	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
-	// Tombstone is that of a zone which the server should have had once;
-	// fleet.ErrNotFound when there is none.
-	Tombstone(ctx context.Context, server int64, name zone.Name) (fleet.Tombstone, error)
+	// WantedAmong is those of the names, none of them twice, that the server should
+	// have; TombstonesAmong those that it should have had once.
+	WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error)
+	TombstonesAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Tombstone, error)
 	// Cursor is a stored feed position; 0 when it was never set.
 	Cursor(ctx context.Context, name string) (int64, error)
 	SetCursor(ctx context.Context, name string, pos int64, held fleet.Lease) error
@@ -39,8 +39,10 @@ type Store interface {
 	// FreeTasks gives back what earlier leaders have taken.
 	FreeTasks(ctx context.Context, held fleet.Lease) error
 	FailTask(ctx context.Context, t report.Task, reason string, next time.Time) error
-	DeferTask(ctx context.Context, t report.Task, reason string, next time.Time) error
-	DoneTask(ctx context.Context, t report.Task) (bool, error)
+	DeferTasks(ctx context.Context, tasks []report.Task, reason string, next time.Time) error
+	// DoneTasks removes the tasks that want just this, where there are any; one
+	// without an incarnation stands for any.
+	DoneTasks(ctx context.Context, done []report.Task) error
 	// TaskLag is how many tasks a server has, and since when the oldest.
 	TaskLag(ctx context.Context, server string) (n int, oldest time.Time, err error)
 	// Sight notes the foreign zones that a comparison has found and returns when

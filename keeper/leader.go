@@ -12,6 +12,7 @@ import (
 
 const (
 	cursorName = "keeper"
+	saveEvery  = time.Second
 	storeTime  = 10 * time.Second // bounds what is written when a term has ended
 )
 
@@ -23,6 +24,8 @@ type leader struct {
 	servers map[int64]*secondary // guarded by mu
 	note    *Notifier
 	open    outstanding
+	// verdicts are what the notifier has found out and settle has still to write.
+	verdicts chan verdict
 	// recatalog says that members came or went, or a catalog is served.
 	recatalog chan struct{}
 }
@@ -31,12 +34,17 @@ type leader struct {
 func (l *leader) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.open.init()
+	l.verdicts = make(chan verdict, settleBatch)
 	l.note = NewNotifier(l.Notify, func(server int64, name zone.Name, serial zone.Serial, err error) {
-		l.proven(ctx, server, name, serial, err)
+		select {
+		case l.verdicts <- verdict{server, name, serial, err}:
+		case <-ctx.Done():
+		}
 	})
 	l.note.Metrics, l.note.Now = l.Metrics.notify, l.Now
 	var wg sync.WaitGroup
 	wg.Go(func() { l.note.Run(ctx) })
+	wg.Go(func() { l.settle(ctx) })
 	defer wg.Wait()
 	defer cancel()
 	defer func() { l.end(l.all()) }()
@@ -64,7 +72,8 @@ func (l *leader) run(ctx context.Context) {
 		}
 		more := next > pos
 		pos = next
-		if safe := l.open.safe(pos); safe > saved && (l.Now().Sub(saveAt) > time.Second || !more) {
+		// Each write wakes all who follow the feed, this loop too.
+		if safe := l.open.safe(pos); safe > saved && l.Now().Sub(saveAt) >= saveEvery {
 			if err := l.Store.SetCursor(ctx, cursorName, safe, l.lease); err != nil && ctx.Err() == nil {
 				l.Log.Warn("store the cursor", "err", err)
 			} else {
@@ -74,10 +83,14 @@ func (l *leader) run(ctx context.Context) {
 		if more {
 			continue
 		}
+		wait := l.Poll
+		if saved < pos {
+			wait = min(wait, saveEvery)
+		}
 		select {
 		case <-ctx.Done():
 		case <-l.Wake:
-		case <-time.After(l.Poll):
+		case <-time.After(wait):
 		}
 	}
 	if safe := l.open.safe(pos); safe > saved {

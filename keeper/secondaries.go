@@ -76,8 +76,7 @@ func (l *leader) reload(ctx context.Context) error {
 }
 
 // tell makes the servers that may be written to those that NOTIFY goes to. What
-// waits for others is handed back to proven, which makes tasks of it. l.mu is
-// held.
+// waits for others comes back as verdicts, and tasks are made of it. l.mu is held.
 func (l *leader) tell() {
 	var to []fleet.Server
 	for _, sec := range l.servers {

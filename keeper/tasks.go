@@ -11,12 +11,19 @@ import (
 	"dnsctl/zone"
 )
 
-func (l *leader) present(server string, w fleet.Wanted) report.Task {
-	return report.Task{Server: server, Zone: w.Name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial, NextTry: l.Now()}
+// present and absent are the tasks that bring a server to what is wanted of it.
+func (l *leader) present(server string, wanted ...fleet.Wanted) (out []report.Task) {
+	for _, w := range wanted {
+		out = append(out, report.Task{Server: server, Zone: w.Name, Want: report.Present, Incarnation: w.Incarnation, Serial: w.Serial, NextTry: l.Now()})
+	}
+	return out
 }
 
-func (l *leader) absent(server string, t fleet.Tombstone) report.Task {
-	return report.Task{Server: server, Zone: t.Name, Want: report.Absent, Incarnation: t.Incarnation, Serial: t.LastSerial, NextTry: l.Now()}
+func (l *leader) absent(server string, gone ...fleet.Tombstone) (out []report.Task) {
+	for _, t := range gone {
+		out = append(out, report.Task{Server: server, Zone: t.Name, Want: report.Absent, Incarnation: t.Incarnation, Serial: t.LastSerial, NextTry: l.Now()})
+	}
+	return out
 }
 
 // measure counts the server's tasks and sets how far it is behind, as they say.
@@ -50,10 +57,8 @@ func (l *leader) tasks(ctx context.Context, sec *secondary, s fleet.Server) (boo
 		return len(due) == taskBatch, nil
 	}
 	// The server could not be worked on: that is no attempt at any of its zones.
-	for _, t := range due {
-		if derr := l.deferTask(ctx, t, err.Error()); derr != nil {
-			return false, derr
-		}
+	if err := l.deferTasks(ctx, due, err.Error()); err != nil {
+		return false, err
 	}
 	if exit, _ := report.ExitOf(err); exit == report.ExitBusy {
 		return false, nil
@@ -85,22 +90,24 @@ func (l *leader) work(ctx context.Context, sec *secondary, s fleet.Server, due [
 	for _, it := range out.Items {
 		items[it.Zone.Key()] = it
 	}
+	var done []report.Task
 	for _, t := range due {
 		it, there := items[t.Zone.Key()]
 		// Not wanted and not there: nothing was planned.
 		if !there || settled(it) {
-			if _, err := l.Store.DoneTask(ctx, t); err != nil {
-				return err
-			}
-			l.Metrics.done.WithLabelValues(s.Name).Inc()
-			l.shown(s.ID)
+			done = append(done, t)
 			continue
 		}
 		if err := l.failTask(ctx, s, t, it.Reason); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(done) == 0 {
+		return nil
+	}
+	l.Metrics.done.WithLabelValues(s.Name).Add(float64(len(done)))
+	l.shown(s.ID)
+	return l.Store.DoneTasks(ctx, done)
 }
 
 // onlyOurs leaves of a plan what the leader does on its own: everything about
@@ -118,11 +125,11 @@ func (l *leader) failTask(ctx context.Context, s fleet.Server, t report.Task, re
 	return l.Store.FailTask(ctx, t, reason, l.Now().Add(backoff(2*time.Second, 10*time.Minute, t.Attempts, t.Zone.String())))
 }
 
-// deferTask gives a task back, also when the term has ended.
-func (l *leader) deferTask(ctx context.Context, t report.Task, reason string) error {
+// deferTasks gives tasks back, also when the term has ended.
+func (l *leader) deferTasks(ctx context.Context, tasks []report.Task, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
 	defer cancel()
-	return l.Store.DeferTask(ctx, t, reason, l.Now().Add(blockedRetry))
+	return l.Store.DeferTasks(ctx, tasks, reason, l.Now().Add(blockedRetry))
 }
 
 // settled says whether a zone's task is done with: it was found in agreement, its

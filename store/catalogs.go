@@ -138,14 +138,10 @@ func scanMember(rows *sqlx.Rows) (fleet.Membership, error) {
 // Members is every membership in a pool, ended ones too, that zones of these
 // names have had.
 func (s *Store) Members(ctx context.Context, pool int64, names []zone.Name) ([]fleet.Membership, error) {
-	keys := make([][]byte, len(names))
-	for i, n := range names {
-		keys[i] = []byte(n.Key())
-	}
 	var out []fleet.Membership
 	err := s.view(ctx, func(t *tx) error {
 		out = nil
-		return in(ctx, t, keys, func(rows *sqlx.Rows) error {
+		return in(ctx, t, keysOf(names), func(rows *sqlx.Rows) error {
 			v, err := scanMember(rows)
 			out = append(out, v)
 			return err

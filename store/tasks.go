@@ -169,40 +169,89 @@ func sameArgs(k report.Task) []any {
 	return []any{k.Server, []byte(k.Zone.Key()), k.Want, k.Incarnation, int64(k.Serial)}
 }
 
-// DoneTask removes a task whose end the wire has proven, unless something else
-// is wanted by now; done says whether it was removed.
-func (s *Store) DoneTask(ctx context.Context, k report.Task) (done bool, err error) {
-	err = s.change(ctx, func(t *tx) error {
-		n, err := t.exec(ctx, `DELETE FROM tasks`+sameTask, sameArgs(k)...)
-		done = n > 0
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("end task: %w", err)
+// DoneTasks removes the tasks whose end the wire has proven, unless something
+// else is wanted by now. One without an incarnation stands for that of any.
+// Where there is none of them nothing is written, and no reader is woken: most
+// changes are proven before they need a task.
+func (s *Store) DoneTasks(ctx context.Context, tasks []report.Task) error {
+	found, err := s.sameTasks(ctx, tasks)
+	if err == nil && len(found) > 0 {
+		err = s.change(ctx, func(t *tx) error {
+			for _, k := range found {
+				if _, err := t.exec(ctx, `DELETE FROM tasks`+sameTask, sameArgs(k)...); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	return done, nil
+	if err != nil {
+		return fmt.Errorf("end tasks: %w", err)
+	}
+	return nil
+}
+
+// sameTasks reads the rows that want what one of the tasks wants.
+func (s *Store) sameTasks(ctx context.Context, tasks []report.Task) (found []report.Task, err error) {
+	type want struct {
+		server            string
+		zone              zone.Key
+		want, incarnation string
+		serial            zone.Serial
+	}
+	wants := make(map[want]bool, len(tasks))
+	zones := make(map[string][]zone.Name)
+	for _, k := range tasks {
+		wants[want{k.Server, k.Zone.Key(), k.Want, k.Incarnation, k.Serial}] = true
+		zones[k.Server] = append(zones[k.Server], k.Zone)
+	}
+	err = s.view(ctx, func(t *tx) error {
+		found = nil
+		for server, names := range zones {
+			err := in(ctx, t, keysOf(names), func(rows *sqlx.Rows) error {
+				k, err := scanTask(rows)
+				w := want{k.Server, k.Zone.Key(), k.Want, k.Incarnation, k.Serial}
+				same := wants[w]
+				w.incarnation = ""
+				if same || wants[w] {
+					found = append(found, k)
+				}
+				return err
+			}, selectTasks+` WHERE s.name = ? AND t.zone IN (?)`, server)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return found, err
 }
 
 // FailTask notes an attempt that failed and when to try again, unless something
 // else is wanted by now. It gives the task back.
 func (s *Store) FailTask(ctx context.Context, k report.Task, failure string, next time.Time) error {
-	return s.postpone(ctx, k, failure, next, 1)
+	return s.postpone(ctx, []report.Task{k}, failure, next, 1)
 }
 
-// DeferTask gives a task back without an attempt: its server is not reachable,
+// DeferTasks gives tasks back without an attempt: their server is not reachable,
 // or busy.
-func (s *Store) DeferTask(ctx context.Context, k report.Task, reason string, next time.Time) error {
-	return s.postpone(ctx, k, reason, next, 0)
+func (s *Store) DeferTasks(ctx context.Context, tasks []report.Task, reason string, next time.Time) error {
+	return s.postpone(ctx, tasks, reason, next, 0)
 }
 
-func (s *Store) postpone(ctx context.Context, k report.Task, reason string, next time.Time, attempts int) error {
+func (s *Store) postpone(ctx context.Context, tasks []report.Task, reason string, next time.Time, attempts int) error {
 	err := s.change(ctx, func(t *tx) error {
-		_, err := t.exec(ctx, `UPDATE tasks SET attempts = attempts + ?, last_error = ?, next_at = ?, leased_by = '', lease_until = 0`+sameTask,
-			append([]any{attempts, reason, millis(next)}, sameArgs(k)...)...)
-		return err
+		for _, k := range tasks {
+			_, err := t.exec(ctx, `UPDATE tasks SET attempts = attempts + ?, last_error = ?, next_at = ?, leased_by = '', lease_until = 0`+sameTask,
+				append([]any{attempts, reason, millis(next)}, sameArgs(k)...)...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("postpone task: %w", err)
+		return fmt.Errorf("postpone tasks: %w", err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"dnsctl/report"
+	"dnsctl/zone"
 )
 
 // tx is a transaction whose queries are written with ? on both databases.
@@ -74,6 +75,15 @@ func in[T any](ctx context.Context, t *tx, list []T, scan func(*sqlx.Rows) error
 		list = list[n:]
 	}
 	return nil
+}
+
+// keysOf are names as arguments of in.
+func keysOf(names []zone.Name) [][]byte {
+	keys := make([][]byte, len(names))
+	for i, n := range names {
+		keys[i] = []byte(n.Key())
+	}
+	return keys
 }
 
 // view runs f in a read transaction that sees one state of the database.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
@@ -99,6 +98,24 @@ func (s *Store) WantedOne(ctx context.Context, server int64, name zone.Name) (fl
 	return out, nil
 }
 
+// WantedAmong is those of the zones that a server should have, in any order. No
+// name may come twice.
+func (s *Store) WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error) {
+	var out []fleet.Wanted
+	err := s.view(ctx, func(t *tx) error {
+		out = nil
+		w := wantedMerger{yield: func(v fleet.Wanted) error {
+			out = append(out, v)
+			return nil
+		}}
+		if err := in(ctx, t, keysOf(names), w.scan, selectWanted+` AND z.name IN (?) ORDER BY z.name, m.pool_id`, server); err != nil {
+			return err
+		}
+		return w.flush()
+	})
+	return out, err
+}
+
 // selectTombstones yields the zones that a server once should have had: those
 // whose membership in one of its pools ended, and those in pools that it left.
 // Names that it should have now are left out.
@@ -116,49 +133,46 @@ const selectTombstones = `SELECT z.name, z.name_case, z.id, m.incarnation, COALE
 // Tombstones is the names of zones that a server once should have had and should
 // not have now, each with its last life there, in canonical order.
 func (s *Store) Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error) {
-	var out []fleet.Tombstone
+	var out tombstones
 	err := s.view(ctx, func(t *tx) error {
 		out = nil
-		return t.each(ctx, func(rows *sqlx.Rows) error {
-			var v fleet.Tombstone
-			var key, spelled []byte
-			var ended int64
-			if err := rows.Scan(&key, &spelled, &v.ZoneID, &v.Incarnation, &v.LastSerial, &ended, &v.Kept); err != nil {
-				return err
-			}
-			var err error
-			if v.Name, err = nameOf(key, spelled); err != nil {
-				return fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
-			}
-			v.Deleted = fromMillis(ended)
-			if n := len(out); n == 0 || !out[n-1].Name.Equal(v.Name) { // the latest comes first
-				out = append(out, v)
-			}
-			return nil
-		}, selectTombstones+` ORDER BY z.name, ended DESC, m.id DESC`, server)
+		return t.each(ctx, out.scan, selectTombstones+latestTombstone, server)
 	})
 	return out, err
 }
 
-// Tombstone is that of one name; fleet.ErrNotFound when there is none.
-func (s *Store) Tombstone(ctx context.Context, server int64, name zone.Name) (fleet.Tombstone, error) {
-	var v fleet.Tombstone
+// TombstonesAmong is those of some names. No name may come twice.
+func (s *Store) TombstonesAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Tombstone, error) {
+	var out tombstones
 	err := s.view(ctx, func(t *tx) error {
-		var key, spelled []byte
-		var ended int64
-		err := t.row(ctx, selectTombstones+` AND z.name = ? ORDER BY ended DESC, m.id DESC LIMIT 1`, server, []byte(name.Key())).
-			Scan(&key, &spelled, &v.ZoneID, &v.Incarnation, &v.LastSerial, &ended, &v.Kept)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("tombstone of zone %q: %w", name, fleet.ErrNotFound)
-		}
-		if err != nil {
-			return err
-		}
-		v.Deleted = fromMillis(ended)
-		v.Name, err = nameOf(key, spelled)
-		return err
+		out = nil
+		return in(ctx, t, keysOf(names), out.scan, selectTombstones+` AND z.name IN (?)`+latestTombstone, server)
 	})
-	return v, err
+	return out, err
+}
+
+// latestTombstone orders tombstones so that the latest of a name comes first.
+const latestTombstone = ` ORDER BY z.name, ended DESC, m.id DESC`
+
+// tombstones gathers the latest of each name.
+type tombstones []fleet.Tombstone
+
+func (out *tombstones) scan(rows *sqlx.Rows) error {
+	var v fleet.Tombstone
+	var key, spelled []byte
+	var ended int64
+	if err := rows.Scan(&key, &spelled, &v.ZoneID, &v.Incarnation, &v.LastSerial, &ended, &v.Kept); err != nil {
+		return err
+	}
+	var err error
+	if v.Name, err = nameOf(key, spelled); err != nil {
+		return fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
+	}
+	v.Deleted = fromMillis(ended)
+	if n := len(*out); n == 0 || !(*out)[n-1].Name.Equal(v.Name) {
+		*out = append(*out, v)
+	}
+	return nil
 }
 
 // Memberships is every membership that zones of this name have had, oldest

@@ -166,7 +166,7 @@ var keeperTests = map[string]func(*testing.T, *env){
 		if err != nil || len(got) != 1 || got[0].Attempts != 1 || got[0].LastError != "refused" || got[0].NextTry.UnixMilli() != next.UnixMilli() {
 			t.Fatalf("tasks %+v, %v", got, err)
 		}
-		if err := e.DeferTask(t.Context(), k, "busy", next); err != nil {
+		if err := e.DeferTasks(t.Context(), []report.Task{k}, "busy", next); err != nil {
 			t.Fatal(err)
 		}
 		if names, _ := e.due("ns1", "x"); names != nil {
@@ -186,20 +186,44 @@ var keeperTests = map[string]func(*testing.T, *env){
 			t.Fatalf("tasks %+v", got)
 		}
 		// Who still has the old one in hand ends nothing.
-		if done, err := e.DoneTask(t.Context(), k); err != nil || done {
-			t.Fatalf("done %v, %v", done, err)
+		if err := e.DoneTasks(t.Context(), []report.Task{k}); err != nil {
+			t.Fatal(err)
 		}
 		if err := e.FailTask(t.Context(), k, "late", next); err != nil {
 			t.Fatal(err)
 		}
-		if got, _ := e.Tasks(t.Context(), "ns1"); got[0].Attempts != 0 {
+		if got, _ := e.Tasks(t.Context(), "ns1"); len(got) != 1 || got[0].Attempts != 0 {
 			t.Fatalf("tasks %+v", got)
 		}
-		if done, err := e.DoneTask(t.Context(), task("ns1", "a.example.", 2)); err != nil || !done {
-			t.Fatalf("done %v, %v", done, err)
+		if err := e.DoneTasks(t.Context(), []report.Task{task("ns1", "a.example.", 2)}); err != nil {
+			t.Fatal(err)
 		}
 		if due, err := e.NextDue(t.Context()); err != nil || due != nil {
 			t.Fatalf("next due %v, %v", due, err)
+		}
+	},
+	"many tasks are ended at once, each if it wants just that": func(t *testing.T, e *env) {
+		e.server("ns1")
+		e.server("ns2")
+		other := task("ns1", "c.example.", 1)
+		other.Incarnation = "j"
+		absent := task("ns2", "b.example.", 1)
+		absent.Want = report.Absent
+		e.put(task("ns1", "a.example.", 1), task("ns1", "b.example.", 2), other, task("ns2", "a.example.", 1), absent)
+		anyLife := task("ns1", "c.example.", 1)
+		anyLife.Incarnation = ""
+		err := e.DoneTasks(t.Context(), []report.Task{task("ns1", "a.example.", 1), task("ns1", "a.example.", 2), task("ns1", "b.example.", 1), anyLife,
+			task("ns1", "none.example.", 1), task("ns2", "b.example.", 1), task("gone", "a.example.", 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var left []string
+		all, err := e.Tasks(t.Context(), "")
+		for _, k := range all {
+			left = append(left, k.Server+" "+k.Zone.String())
+		}
+		if want := []string{"ns1 b.example.", "ns2 a.example.", "ns2 b.example."}; err != nil || !slices.Equal(left, want) {
+			t.Errorf("left %v, %v, want %v", left, err, want)
 		}
 	},
 	"tasks go with their server": func(t *testing.T, e *env) {

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"errors"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"dnsctl/fleet"
@@ -63,6 +65,11 @@ var wantedTests = map[string]func(*testing.T, *env){
 		if want := []string{"B.example.", "a.b.example.", "z.example.", v.Marker.String()}; !slices.Equal(names, want) {
 			t.Fatalf("wanted %v", names)
 		}
+		among, err := e.WantedAmong(t.Context(), v.ID, []zone.Name{name("b.EXAMPLE."), name("asia.example."), name("nothere.example."), name("a.b.example.")})
+		slices.SortFunc(among, func(x, y fleet.Wanted) int { return strings.Compare(string(x.Name.Key()), string(y.Name.Key())) })
+		if err != nil || !reflect.DeepEqual(among, all[:2]) {
+			t.Errorf("some are %+v, %v", among, err)
+		}
 		b := e.zone("b.example.")
 		w := all[0]
 		if w.ZoneID != b.ID || w.Edition != b.Edition.ID || w.Serial != 3 || w.SOA != b.Edition.SOA.Data.First() || !slices.Equal(w.Pools, []int64{eu.ID, us.ID}) ||
@@ -103,11 +110,9 @@ var wantedTests = map[string]func(*testing.T, *env){
 		if d := all[1]; d.ZoneID != deleted.ID || d.LastSerial != 4 || !d.Kept || d.Deleted.IsZero() || len(d.Incarnation) != 32 {
 			t.Errorf("tombstone %+v", d)
 		}
-		if one, err := e.Tombstone(t.Context(), v.ID, name("again.example.")); err != nil || one != all[0] {
-			t.Errorf("one is %+v, %v", one, err)
-		}
-		if _, err := e.Tombstone(t.Context(), v.ID, name("stays.example.")); !errors.Is(err, fleet.ErrNotFound) {
-			t.Errorf("one that is wanted: %v", err)
+		some, err := e.TombstonesAmong(t.Context(), v.ID, []zone.Name{name("stays.example."), name("moved.example."), name("none.example."), name("again.example.")})
+		if err != nil || !slices.Equal(some, []fleet.Tombstone{all[0], all[2]}) {
+			t.Errorf("some are %+v, %v", some, err)
 		}
 		if names, _ := e.tombstones(w); names != nil {
 			t.Errorf("tombstones of ns2: %v", names)

@@ -36,8 +36,8 @@ type Store interface {
 	// SetMarker remembers which feed position a server's marker states, and with
 	// placed that it was seen on the server.
 	SetMarker(ctx context.Context, server, feed int64, placed bool) error
-	// DoneTask removes the task that wants just this, if there is one.
-	DoneTask(ctx context.Context, t report.Task) (bool, error)
+	// DoneTasks removes the tasks that want just this, where there are any.
+	DoneTasks(ctx context.Context, done []report.Task) error
 }
 
 // Applier holds what every run shares.

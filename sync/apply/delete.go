@@ -152,7 +152,8 @@ func (r *run) settled(ctx context.Context, st *plan.Step) {
 	if st.Tomb == nil {
 		return
 	}
-	if _, err := r.Store.DoneTask(context.WithoutCancel(ctx), report.Task{Server: r.s.Server.Name, Zone: st.Zone, Want: report.Absent, Incarnation: st.Tomb.Incarnation, Serial: st.Tomb.LastSerial}); err != nil {
+	done := report.Task{Server: r.s.Server.Name, Zone: st.Zone, Want: report.Absent, Incarnation: st.Tomb.Incarnation, Serial: st.Tomb.LastSerial}
+	if err := r.Store.DoneTasks(context.WithoutCancel(ctx), []report.Task{done}); err != nil {
 		r.Log.Error("settle task", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
 	}
 }

@@ -132,6 +132,7 @@ func (p *proof) ask(ctx context.Context) error {
 	if err == nil {
 		err = p.contents(ctx, asked)
 	}
+	p.endTasks(ctx, asked)
 	p.settle()
 	return err
 }
@@ -174,10 +175,19 @@ func (p *proof) answer(ctx context.Context, st *plan.Step, got plan.Probe) {
 	default:
 		st.Outcome = report.Done
 		st.Serial.Have = &got.Serial
-		t := report.Task{Server: p.s.Server.Name, Zone: st.Zone, Want: report.Present, Incarnation: st.Wanted.Incarnation, Serial: st.Wanted.Serial}
-		if _, err := p.Store.DoneTask(ctx, t); err != nil {
-			p.Log.Error("settle task", "server", p.s.Server.Name, "zone", st.Zone.String(), "err", err)
+	}
+}
+
+// endTasks removes the tasks that stood for the steps that are proven.
+func (p *proof) endTasks(ctx context.Context, asked []*plan.Step) {
+	var done []report.Task
+	for _, st := range asked {
+		if st.Outcome == report.Done {
+			done = append(done, report.Task{Server: p.s.Server.Name, Zone: st.Zone, Want: report.Present, Incarnation: st.Wanted.Incarnation, Serial: st.Wanted.Serial})
 		}
+	}
+	if err := p.Store.DoneTasks(ctx, done); err != nil {
+		p.Log.Error("end tasks", "server", p.s.Server.Name, "err", err)
 	}
 }
 

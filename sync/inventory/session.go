@@ -33,8 +33,8 @@ type Store interface {
 	// Wanted yields what the server should have, in canonical order, all from one
 	// database snapshot, and returns that snapshot's feed position.
 	Wanted(ctx context.Context, server int64, yield func(fleet.Wanted) error) (int64, error)
-	// WantedOne is one of them; fleet.ErrNoZone when it is not wanted there.
-	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
+	// WantedAmong is those of the names, none of them twice, that are wanted there.
+	WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error)
 	Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error)
 	Protected(ctx context.Context, server int64) ([]zone.Name, error)
 	ForeignDeletions(ctx context.Context, server int64, since time.Time) (int, error)
@@ -188,14 +188,9 @@ func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, er
 	if err := s.lists(ctx, &in); err != nil {
 		return in, err
 	}
-	for _, n := range names {
-		w, err := s.f.Store.WantedOne(ctx, s.Server.ID, n)
-		switch {
-		case err == nil:
-			in.Wanted = append(in.Wanted, w)
-		case !errors.Is(err, fleet.ErrNoZone):
-			return in, err
-		}
+	var err error
+	if in.Wanted, err = s.f.Store.WantedAmong(ctx, s.Server.ID, names); err != nil {
+		return in, err
 	}
 	states, err := s.afresh(ctx, names, func(int) {})
 	if err != nil {
