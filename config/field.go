@@ -204,11 +204,3 @@ func orZero(s string) string {
 	}
 	return s
 }
-
-// text is a value as show prints it.
-func text(v any) string {
-	if list, ok := v.([]string); ok {
-		return strings.Join(list, ",")
-	}
-	return fmt.Sprint(v)
-}

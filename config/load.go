@@ -43,9 +43,6 @@ type Value struct {
 	Place  string // the flag, the variable or the file's path; "" for a default
 }
 
-// Text is the value for people; a password in a URL is left out.
-func (v Value) Text() string { return text(v.Safe()) }
-
 // Safe is the value, without the password of a URL.
 func (v Value) Safe() any {
 	s, ok := v.Value.(string)

@@ -151,17 +151,6 @@ func (n *Notifier) Add(server int64, name zone.Name, serial zone.Serial, soa zon
 	}
 }
 
-// Pending is how many zones are queued or under way for the server.
-func (n *Notifier) Pending(server int64) int {
-	l := n.line(server)
-	if l == nil {
-		return 0
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.queue.all)
-}
-
 func (n *Notifier) line(server int64) *line {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -65,18 +65,6 @@ func (p *Progress) Update(r report.Progress) {
 	fmt.Fprintf(p.o.Err, "\r\x1b[K%s", Clean(text))
 }
 
-// Line says something about a target for good: that it is through, or what went
-// wrong.
-func (p *Progress) Line(target, text string) {
-	if p.o.Quiet {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clear()
-	fmt.Fprintln(p.o.Err, Clean(target+": "+text))
-}
-
 // Done takes the line off the screen; what follows starts on a clean one.
 func (p *Progress) Done() {
 	p.mu.Lock()

@@ -277,11 +277,9 @@ func TestProgressShowsAnEstimateAfterASecondOnATerminalOnly(t *testing.T) {
 		t.Errorf("not cleared: %q", errs)
 	}
 	o, _, errs = output(Table, false)
-	p = o.Progress()
-	p.Update(report.Progress{Server: "ns1", Phase: "transfer", Done: 1, Total: 2})
-	p.Line("ns1", "done")
-	if errs.String() != "ns1: done\n" {
-		t.Errorf("%q", errs)
+	o.Progress().Update(report.Progress{Server: "ns1", Phase: "transfer", Done: 1, Total: 2})
+	if errs.Len() > 0 {
+		t.Errorf("off a terminal: %q", errs)
 	}
 }
 

@@ -33,27 +33,19 @@ func unpackSide(b []byte) (soa zone.RRset, sets []zone.RRset, err error) {
 	return sets[0], sets[1:], nil
 }
 
-// DeltaInfo is a stored delta without its records.
-type DeltaInfo struct {
+// deltaInfo is a stored delta without its records.
+type deltaInfo struct {
 	Version  int64 // of the edition after it
 	From, To zone.Serial
 	Octets   int64
 }
 
-// DeltaChain is the unbroken chain of stored deltas that leads from one serial
+// deltaChain is the unbroken chain of stored deltas that leads from one serial
 // of an edition to another, oldest first, and their size as stored; nil when
 // history does not lead from one to the other, or an epoch began between them: a
 // nameserver may have had other content under the serial then. A serial that the
 // edition has had more than once counts as the last time.
-func (s *Store) DeltaChain(ctx context.Context, edition int64, from, to zone.Serial) (chain []DeltaInfo, octets int64, err error) {
-	err = s.view(ctx, func(t *tx) error {
-		chain, octets, err = t.deltaChain(ctx, edition, from, to)
-		return err
-	})
-	return chain, octets, err
-}
-
-func (t *tx) deltaChain(ctx context.Context, edition int64, from, to zone.Serial) ([]DeltaInfo, int64, error) {
+func (t *tx) deltaChain(ctx context.Context, edition int64, from, to zone.Serial) ([]deltaInfo, int64, error) {
 	var first, last int64
 	err := t.row(ctx, `SELECT COALESCE(max(version), 0) FROM deltas WHERE edition_id = ? AND to_serial = ?`, edition, int64(to)).Scan(&last)
 	if err == nil {
@@ -62,11 +54,11 @@ func (t *tx) deltaChain(ctx context.Context, edition int64, from, to zone.Serial
 	if err != nil || first == 0 || last == 0 {
 		return nil, 0, err
 	}
-	var chain []DeltaInfo
+	var chain []deltaInfo
 	var octets int64
 	broken := false
 	err = t.each(ctx, func(rows *sqlx.Rows) error {
-		var d DeltaInfo
+		var d deltaInfo
 		var epoch int64
 		err := rows.Scan(&d.Version, &d.From, &d.To, &d.Octets, &epoch)
 		chain = append(chain, d)

@@ -152,16 +152,6 @@ func (s *Store) FreeTasks(ctx context.Context, l fleet.Lease) error {
 	return nil
 }
 
-// NextDue is when the next task is due that nobody has taken; nil when there is
-// none.
-func (s *Store) NextDue(ctx context.Context) (*time.Time, error) {
-	var next sql.NullInt64
-	err := s.view(ctx, func(t *tx) error {
-		return t.get(ctx, &next, `SELECT min(CASE WHEN next_at > lease_until THEN next_at ELSE lease_until END) FROM tasks`)
-	})
-	return timePtr(next), err
-}
-
 // sameTask is the condition that a task's row still wants what the task wants.
 const sameTask = ` WHERE server_id = (SELECT id FROM servers WHERE name = ?) AND zone = ? AND want = ? AND incarnation = ? AND serial = ?`
 

@@ -174,23 +174,3 @@ func (out *tombstones) scan(rows *sqlx.Rows) error {
 	}
 	return nil
 }
-
-// Memberships is every membership that zones of this name have had, oldest
-// first.
-func (s *Store) Memberships(ctx context.Context, name zone.Name) ([]fleet.Membership, error) {
-	out := []fleet.Membership{}
-	err := s.view(ctx, func(t *tx) error {
-		out = out[:0]
-		return t.each(ctx, func(rows *sqlx.Rows) error {
-			v := fleet.Membership{Zone: name}
-			var created int64
-			var deleted, last sql.NullInt64
-			err := rows.Scan(&v.ZoneID, &v.Pool, &v.Incarnation, &created, &deleted, &last)
-			v.Created, v.Deleted, v.LastSerial = fromMillis(created), timePtr(deleted), zone.Serial(last.Int64)
-			out = append(out, v)
-			return err
-		}, `SELECT m.zone_id, m.pool_name, m.incarnation, m.created_at, m.deleted_at, m.last_serial
-			FROM memberships m JOIN zones z ON z.id = m.zone_id WHERE z.name = ? ORDER BY m.id`, []byte(name.Key()))
-	})
-	return out, err
-}

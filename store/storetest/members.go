@@ -26,6 +26,20 @@ func (e *env) undelete(z fleet.Zone, serial zone.Serial) error {
 	return err
 }
 
+// memberships are those that zones of a name have had in pools, by pool and age.
+func (e *env) memberships(n zone.Name, pools ...fleet.Pool) (all []fleet.Membership) {
+	e.t.Helper()
+	for _, p := range pools {
+		some, err := e.Members(e.t.Context(), p.ID, []zone.Name{n})
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		slices.SortStableFunc(some, func(a, b fleet.Membership) int { return a.Created.Compare(b.Created) })
+		all = append(all, some...)
+	}
+	return all
+}
+
 var memberTests = map[string]func(*testing.T, *env){
 	"a deleted zone leaves tombstones and comes back with all it had": func(t *testing.T, e *env) {
 		eu, us := e.pool("eu"), e.pool("us")
@@ -38,10 +52,11 @@ var memberTests = map[string]func(*testing.T, *env){
 		if last, err := e.LastSerial(t.Context(), z.Name); err != nil || last == nil || *last != 5 {
 			t.Fatalf("last serial %v, %v", last, err)
 		}
-		was, err := e.Memberships(t.Context(), z.Name)
-		if err != nil || len(was) != 2 || was[0].Deleted == nil || was[0].LastSerial != 5 || was[0].Incarnation == was[1].Incarnation {
-			t.Fatalf("memberships %+v, %v", was, err)
+		was := e.memberships(z.Name, eu, us)
+		if len(was) != 2 || was[0].Deleted == nil || was[0].LastSerial != 5 || was[0].Incarnation == was[1].Incarnation {
+			t.Fatalf("memberships %+v", was)
 		}
+		e.clock.advance(time.Second)
 		if err := e.undelete(gone, 5); err == nil {
 			t.Fatal("came back under its old serial")
 		}
@@ -54,9 +69,9 @@ var memberTests = map[string]func(*testing.T, *env){
 		}
 		got, _ := e.snapshot(back)
 		same(t, got, content(t, "example.org.", 6, 10))
-		now, err := e.Memberships(t.Context(), z.Name)
-		if err != nil || len(now) != 4 || now[2].Incarnation == was[0].Incarnation || now[2].Deleted != nil {
-			t.Fatalf("memberships %+v, %v", now, err)
+		now := e.memberships(z.Name, eu, us)
+		if len(now) != 4 || now[0].Incarnation != was[0].Incarnation || now[1].Incarnation == was[0].Incarnation || now[1].Deleted != nil {
+			t.Fatalf("memberships %+v", now)
 		}
 		events, err := e.Events(t.Context(), fleet.EventFilter{ZoneID: z.ID})
 		var actions []string
@@ -189,9 +204,9 @@ var memberTests = map[string]func(*testing.T, *env){
 		if !slices.Equal(z.Pools, []string{"asia", "us"}) || z.SerialStyle != zone.SerialDate || z.Edition.Version != 1 {
 			t.Fatalf("zone %+v", z)
 		}
-		all, err := e.Memberships(t.Context(), z.Name)
-		if err != nil || len(all) != 3 || all[0].Pool != "eu" || all[0].Deleted == nil || all[0].LastSerial != 1 || all[1].Deleted != nil {
-			t.Fatalf("memberships %+v, %v", all, err)
+		all := e.memberships(z.Name, eu, us, asia)
+		if len(all) != 3 || all[0].Pool != "eu" || all[0].Deleted == nil || all[0].LastSerial != 1 || all[1].Deleted != nil || all[2].Deleted != nil {
+			t.Fatalf("memberships %+v", all)
 		}
 		if f, err := e.FeedEntry(t.Context(), out[0].Feed); err != nil || f.Kind != fleet.FeedMember || f.ZoneID != z.ID {
 			t.Fatalf("feed entry %+v, %v", f, err)
