@@ -24,7 +24,7 @@ func (s scope) sees(e *entry) bool {
 		return true
 	}
 	for _, p := range s.pools {
-		if slices.Contains(*e.pools, p) {
+		if slices.Contains(*e.form.pools, p) {
 			return true
 		}
 	}
@@ -143,9 +143,9 @@ func (a *access) plain(s scope, e *entry) bool {
 	}
 	strict := func(p int64) bool { return slices.Contains(a.strict, p) }
 	if s.zone != 0 {
-		return !slices.ContainsFunc(*e.pools, strict)
+		return !slices.ContainsFunc(*e.form.pools, strict)
 	}
-	return slices.ContainsFunc(s.pools, func(p int64) bool { return !strict(p) && slices.Contains(*e.pools, p) })
+	return slices.ContainsFunc(s.pools, func(p int64) bool { return !strict(p) && slices.Contains(*e.form.pools, p) })
 }
 
 // signed finds the key that a TSIG record names, valid at the time.

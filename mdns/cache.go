@@ -69,7 +69,7 @@ func (k *cache) get(ctx context.Context, e *entry) (*content, error) {
 			return f.c, nil
 		}
 		if first {
-			return nil, fmt.Errorf("load zone %s: %w", e.apex(), errBehind)
+			return nil, fmt.Errorf("load zone %s: %w", e.apex, errBehind)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func (k *cache) load(ctx context.Context, e *entry, read func(int64, iter.Seq[zo
 	s, version, err := k.source.Stream(ctx, e.edition, read)
 	if err != nil {
 		k.m.cacheLoads.WithLabelValues("failed").Inc()
-		return nil, fmt.Errorf("load zone %s: %w", e.apex(), err)
+		return nil, fmt.Errorf("load zone %s: %w", e.apex, err)
 	}
 	k.m.cacheLoads.WithLabelValues("whole").Inc()
 	return newContent(s, e.edition, version), nil

@@ -101,16 +101,16 @@ func (x *index) replace(fresh *index, pos int64, forked bool) (held int) {
 		}
 		if !forked && old.edition == e.edition && old.version > e.version {
 			// Content was met that is newer than this state: see raise.
-			n := *old
-			n.pools = e.pools
-			fresh.byName[name] = &n
+			n := old.in(e.form.pools)
+			fresh.share(n)
+			fresh.byName[name] = n
 			continue
 		}
 		if e.after(old); e.held() {
 			held++
 		}
 	}
-	x.byName, x.pools, x.pos = fresh.byName, fresh.pools, pos
+	x.byName, x.pools, x.forms, x.pos = fresh.byName, fresh.pools, fresh.forms, pos
 	return held
 }
 

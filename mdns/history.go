@@ -66,7 +66,7 @@ func (s *Server) changesSince(ctx context.Context, e *entry, from zone.Serial) (
 	}
 	deltas, err := s.cfg.Source.Deltas(ctx, e.edition, from, e.serial, limit)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read changes of zone %s: %w", e.apex(), err)
+		return nil, nil, fmt.Errorf("read changes of zone %s: %w", e.apex, err)
 	}
 	n := len(deltas)
 	if n == 0 || deltas[0].From() != from || deltas[n-1].To() != e.serial {

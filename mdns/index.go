@@ -7,26 +7,29 @@ import (
 	"sync"
 
 	"dnsctl/fleet"
+	"dnsctl/wire"
 	"dnsctl/zone"
 )
 
 // entry is what the index holds of a zone. It never changes: a new state of the
 // zone is a new entry.
 type entry struct {
-	data    string // the apex in its own spelling, then the SOA's rdata as in zone.Rdata
-	pools   *[]int64
+	apex    zone.Name // in its own spelling
+	form    *form
 	zoneID  int64
 	edition int64
 	version int64
-	octets  int64  // of the content in wire form; 0 when not known
-	ttl     uint32 // of the SOA
+	octets  int64 // of the content in wire form; 0 when not known
 	serial  zone.Serial
 	floor   zone.Serial
-	apexLen uint8
 }
 
-// apex is the zone's name in its own spelling.
-func (e *entry) apex() zone.Name { return zone.Name(e.data[:e.apexLen]) }
+// form is what many zones have in common; a million entries share a few.
+type form struct {
+	pools *[]int64
+	soa   string // the SOA's rdata with serial 0
+	ttl   uint32 // of the SOA
+}
 
 // held says whether the store offers a serial behind one that was served, its
 // floor (after the store was put back): the zone is not answered for until the
@@ -40,8 +43,9 @@ func (e *entry) after(old *entry) {
 	}
 }
 
-func (e *entry) soaSet() zone.RRset {
-	return zone.RRset{Owner: e.apex(), Type: zone.TypeSOA, TTL: e.ttl, Data: zone.Rdata(e.data[e.apexLen:])}
+// putSOA writes the zone's SOA as the answer; false when it does not fit.
+func (e *entry) putSOA(enc *wire.Encoder) bool {
+	return enc.SOA(wire.SectionAnswer, e.apex, e.form.ttl, e.form.soa, e.serial)
 }
 
 // index is every live zone by name. It is read by all workers and written by the
@@ -50,11 +54,12 @@ type index struct {
 	mu     sync.RWMutex
 	byName map[zone.Name]*entry // by lower-case name
 	pools  map[string]*[]int64  // pool lists seen, so that zones share them
+	forms  map[form]*form       // and forms
 	pos    int64                // feed position of this state
 }
 
 func newIndex() *index {
-	return &index{byName: map[zone.Name]*entry{}, pools: map[string]*[]int64{}}
+	return &index{byName: map[zone.Name]*entry{}, pools: map[string]*[]int64{}, forms: map[form]*form{}}
 }
 
 func (x *index) size() int {
@@ -123,24 +128,29 @@ func makeEntry(z fleet.Served) (*entry, error) {
 	if !apex.Equal(z.Name) {
 		apex = z.Name
 	}
-	e := &entry{
-		pools: &z.Pools, zoneID: z.ZoneID, edition: z.Edition, version: z.Version, octets: int64(z.Octets),
-	}
-	if err := e.setSOA(apex, z.SOA); err != nil {
+	e := &entry{apex: apex, zoneID: z.ZoneID, edition: z.Edition, version: z.Version, octets: int64(z.Octets)}
+	if err := e.setSOA(&z.Pools, z.SOA); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-func (e *entry) setSOA(apex zone.Name, set zone.RRset) error {
-	soa, err := zone.ParseSOA(set.Data.First())
+// setSOA gives the entry a form of its own, and the serial.
+func (e *entry) setSOA(pools *[]int64, set zone.RRset) error {
+	rdata := set.Data.First()
+	soa, err := zone.ParseSOA(rdata)
 	if err != nil {
-		return fmt.Errorf("zone %s: %w", apex, err)
+		return fmt.Errorf("zone %s: %w", e.apex, err)
 	}
-	e.data, e.apexLen = string(apex)+string(set.Data), uint8(len(apex))
-	e.ttl, e.serial, e.floor = set.TTL, soa.Serial, soa.Serial
+	at := len(rdata) - soaTail
+	e.form = &form{pools, rdata[:at] + "\x00\x00\x00\x00" + rdata[at+4:], set.TTL}
+	e.serial, e.floor = soa.Serial, soa.Serial
 	return nil
 }
+
+// soaTail is how many octets an SOA's rdata has behind its names: the serial and
+// four times (RFC 1035 section 3.3.13).
+const soaTail = 20
 
 // of is a copy of the entry of that zone; nil when it has none under the name.
 func (x *index) of(name zone.Name, zoneID int64) *entry {
@@ -158,18 +168,23 @@ func (x *index) of(name zone.Name, zoneID int64) *entry {
 // is at hand, which was read ahead of the feed or comes from a lagging replica of
 // the database, only the pools are taken.
 func (x *index) put(e *entry) {
-	name := e.apex().Lower()
+	name := e.apex.Lower()
 	if old := x.byName[name]; old != nil {
 		if old.edition == e.edition && old.version > e.version {
-			n := *old
-			n.pools = e.pools
-			e = &n
+			e = old.in(e.form.pools)
 		} else {
 			e.after(old)
 		}
 	}
-	e.pools = x.share(e.pools)
+	x.share(e)
 	x.byName[name] = e
+}
+
+// in is the entry with other pools.
+func (e *entry) in(pools *[]int64) *entry {
+	n, f := *e, *e.form
+	f.pools, n.form = pools, &f
+	return &n
 }
 
 // drop removes a zone, unless another one has its name by now. The caller holds
@@ -181,8 +196,19 @@ func (x *index) drop(name zone.Name, zoneID int64) {
 	}
 }
 
-// share is an equal list that other zones use already.
-func (x *index) share(pools *[]int64) *[]int64 {
+// share gives the entry an equal form that other zones use already.
+func (x *index) share(e *entry) {
+	f := *e.form
+	f.pools = x.sharePools(f.pools)
+	shared := x.forms[f]
+	if shared == nil {
+		shared = &f
+		x.forms[f] = shared
+	}
+	e.form = shared
+}
+
+func (x *index) sharePools(pools *[]int64) *[]int64 {
 	var buf [64]byte
 	key := buf[:0]
 	for _, p := range *pools {
@@ -202,12 +228,12 @@ func (x *index) raise(e *entry, version int64, s *zone.Snapshot) {
 	set := s.SOASet()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := x.byName[e.apex().Lower()]
+	now := x.byName[e.apex.Lower()]
 	if now == nil || now.edition != e.edition || now.version >= version {
 		return
 	}
 	n := *now
-	if n.setSOA(now.apex(), set) != nil {
+	if n.setSOA(now.form.pools, set) != nil {
 		return
 	}
 	n.version, n.octets = version, int64(s.Octets())

@@ -237,10 +237,10 @@ func (r *request) answer(ctx context.Context, out []byte, e *entry) ([]byte, err
 	}
 	q := r.q.Question
 	begin := len(out)
-	if q.Type == zone.TypeSOA && !r.q.EDNS.DO && len(q.Name) == len(e.apex()) {
+	if q.Type == zone.TypeSOA && !r.q.EDNS.DO && len(q.Name) == len(e.apex) {
 		// The question that secondaries ask needs no content.
 		r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
-		if !r.enc.Set(wire.SectionAnswer, e.soaSet()) {
+		if !e.putSOA(&r.enc) {
 			r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
 		}
 		return r.finish(begin, wire.RcodeSuccess), nil
@@ -252,7 +252,7 @@ func (r *request) answer(ctx context.Context, out []byte, e *entry) ([]byte, err
 	case err != nil && gone(err):
 		return r.refuse(out, "zone"), nil
 	case err != nil:
-		r.s.log.Error("zone cannot be answered for", "zone", e.apex().String(), "err", err)
+		r.s.log.Error("zone cannot be answered for", "zone", e.apex.String(), "err", err)
 		return r.fail(out, wire.RcodeServFail), nil
 	}
 	a := &r.ans

@@ -44,7 +44,7 @@ func (r *request) transfer(ctx context.Context, out []byte, start transferStarte
 func (r *request) onlySOA(out []byte, e *entry) []byte {
 	begin := len(out)
 	r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
-	if !r.enc.Set(wire.SectionAnswer, e.soaSet()) {
+	if !e.putSOA(&r.enc) {
 		r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
 	}
 	return r.finish(begin, wire.RcodeSuccess)
@@ -63,7 +63,7 @@ func (r *request) changesOverUDP(ctx context.Context, out []byte, e *entry) ([]b
 			if gone(err) {
 				return r.refuse(out, "zone"), nil
 			}
-			r.s.log.Error("changes cannot be read", "zone", e.apex().String(), "err", err)
+			r.s.log.Error("changes cannot be read", "zone", e.apex.String(), "err", err)
 			return r.fail(out, wire.RcodeServFail), nil
 		}
 	}
@@ -169,7 +169,7 @@ func (o *outbox) transfer(ctx context.Context, r *request, e *entry) error {
 	if gone(err) {
 		o.buf = r.refuse(o.buf, "zone")
 	} else {
-		o.c.s.log.Error("transfer cannot begin", "zone", e.apex().String(), "peer", o.c.peer.String(), "err", err)
+		o.c.s.log.Error("transfer cannot begin", "zone", e.apex.String(), "peer", o.c.peer.String(), "err", err)
 		o.buf = r.fail(o.buf, wire.RcodeServFail)
 	}
 	return o.close(begin)
@@ -189,7 +189,7 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 	var err error
 	switch {
 	case g.deltas != nil:
-		t.apex = e.apex()
+		t.apex = e.apex
 		err = t.sendChanges(g.deltas)
 	case g.content != nil:
 		t.apex, serial = g.content.apex, g.content.snap.Serial()
@@ -201,13 +201,13 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 	switch {
 	case errors.Is(err, errOversize):
 		result = "failed"
-		s.log.Error("transfer failed", "zone", e.apex().String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
+		s.log.Error("transfer failed", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
 	case err != nil:
 		result = "aborted"
-		s.log.Warn("transfer ended early", "zone", e.apex().String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
+		s.log.Warn("transfer ended early", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
 	default:
 		s.m.query(r.proto(), r.q.Question.Type, wire.RcodeSuccess)
-		s.log.Debug("transfer done", "zone", e.apex().String(), "serial", uint32(serial), "peer", o.c.peer.String(), "kind", g.kind,
+		s.log.Debug("transfer done", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "kind", g.kind,
 			"records", t.records, "took", time.Since(since))
 	}
 	s.m.transfers.WithLabelValues(g.kind, result).Inc()

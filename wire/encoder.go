@@ -125,6 +125,17 @@ func (e *Encoder) Record(s Section, owner zone.Name, t zone.Type, ttl uint32, rd
 	return true
 }
 
+// SOA writes an SOA record whose rdata has another serial; false, and nothing
+// written, when it does not fit.
+func (e *Encoder) SOA(s Section, owner zone.Name, ttl uint32, rdata string, serial zone.Serial) bool {
+	if !e.Record(s, owner, zone.TypeSOA, ttl, rdata) {
+		return false
+	}
+	// The serial and four times end it, whatever the names were compressed to.
+	binary.BigEndian.PutUint32(e.buf[len(e.buf)-20:], uint32(serial))
+	return true
+}
+
 // Set writes a whole RRset, or nothing when it does not fit.
 func (e *Encoder) Set(s Section, set zone.RRset) bool {
 	m := e.Mark()

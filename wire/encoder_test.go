@@ -308,3 +308,26 @@ func TestABodyHoldsInAnotherMessageOfTheSameQuestionLength(t *testing.T) {
 		t.Error("written without room")
 	}
 }
+
+func TestAnSOAIsWrittenWithAnotherSerial(t *testing.T) {
+	t.Parallel()
+	mname, rname := zone.MustParseName("ns1.z.test."), zone.MustParseName("h.z.test.")
+	times := "\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x05"
+	with := func(serial string) string { return string(mname) + string(rname) + serial + times }
+	apex := zone.MustParseName("z.test.")
+	for _, mode := range []Compression{Full, Anchor} {
+		var a, b Encoder
+		a.Reset(nil, Header{}, mode, apex, MaxMessage)
+		b.Reset(nil, Header{}, mode, apex, MaxMessage)
+		if !a.SOA(SectionAnswer, apex, 60, with("\x00\x00\x00\x00"), 0xfffefdfc) || !b.Record(SectionAnswer, apex, zone.TypeSOA, 60, with("\xff\xfe\xfd\xfc")) {
+			t.Fatal("it does not fit")
+		}
+		if !bytes.Equal(a.Bytes(), b.Bytes()) {
+			t.Errorf("%v: % x, not % x", mode, a.Bytes(), b.Bytes())
+		}
+		a.Reset(nil, Header{}, mode, apex, 40)
+		if a.SOA(SectionAnswer, apex, 60, with("\x00\x00\x00\x00"), 1) || a.Len() != 12 {
+			t.Errorf("%v: %d octets of what does not fit", mode, a.Len())
+		}
+	}
+}
