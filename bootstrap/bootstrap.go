@@ -286,7 +286,7 @@ func (b *Bootstrapper) mark(ctx context.Context, ses *inventory.Session, o Optio
 		return b.Applier.Place(ctx, ses, o.Options)
 	}
 	if others > 0 {
-		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s has %d zones and no marker of this store", ses.Server.Name, others),
+		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s has %s and no marker of this store", ses.Server.Name, report.Count(others, "zone")),
 			"see them with `dnsctl audit "+ses.Server.Name+"`, then `dnsctl server accept "+ses.Server.Name+"`")
 	}
 	return b.Applier.Place(ctx, ses, o.Options)

@@ -71,8 +71,8 @@ func (r *removal) run(ctx context.Context) error {
 		}
 	}
 	if left := unsettled(r.out); left > 0 {
-		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s stays: %d of its zones are still on it", r.server.Name, left),
-			"see the reasons; --leave-zones leaves them there")
+		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s stays: it still has %s to be removed", r.server.Name, report.Count(left, "zone")),
+			"the report says why of each; to leave them there: dnsctl server remove "+r.server.Name+" --leave-zones")
 	}
 	if err := r.Applier.Edit.DropMarker(ctx, r.server.Marker, r.o.Meta); err != nil {
 		return fmt.Errorf("take the marker out of the database: %w", err)
@@ -108,7 +108,7 @@ func (r *removal) clean(ctx context.Context) error {
 		return report.Hint(err, fmt.Sprintf("when it is gone for good: dnsctl server remove %s --leave-zones --leave-marker", r.server.Name))
 	}
 	if mark.State == plan.MarkerWrong {
-		return report.Fail(report.ExitWithheld, errors.New(mark.Reason), "nothing is done to it; --leave-zones --leave-marker only forgets it here")
+		return report.Fail(report.ExitWithheld, errors.New(mark.Reason), "nothing was done to it; to forget it here only: dnsctl server remove "+r.server.Name+" --leave-zones --leave-marker")
 	}
 	if r.o.Zones {
 		if err := r.zones(ctx, ses); err != nil || unsettled(r.out) > 0 {

@@ -34,6 +34,7 @@ type App struct {
 	store   *store.Store    // once it is open
 	sealing secret.Sealer   // once it is known
 	stop    []func() error  // run by close, the last one first
+	place   string          // the flags that say which store this is, for commands in hints
 	command string          // the command's words without "dnsctl", for events
 }
 
@@ -96,6 +97,7 @@ func (a *App) prepare(cmd *cobra.Command) error {
 	out.Now = a.Now
 	a.Out = out
 	a.Log = a.logger(cmd)
+	a.place = placeFlags(cmd.Flags())
 	a.command = strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 	ctx := cmd.Context()
 	if loaded.Timeout > 0 {

@@ -115,7 +115,7 @@ func parseAddr(flag, text string) (netip.AddrPort, error) { return parseAddrPort
 func parseAddrPort(flag, text string, port uint16) (netip.AddrPort, error) {
 	if ap, err := netip.ParseAddrPort(text); err == nil {
 		if ap.Port() == 0 {
-			return netip.AddrPort{}, usagef("", "--%s %q: port 0 is none", flag, text)
+			return netip.AddrPort{}, usagef("name the port, as in 192.0.2.1:5300", "--%s %q: there is no port 0", flag, text)
 		}
 		return ap, nil
 	}

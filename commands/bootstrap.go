@@ -149,9 +149,9 @@ func writeConfig(dir string, files []nameserver.File) error {
 		old, err := os.ReadFile(path)
 		switch {
 		case err == nil && !f.Seed && string(old) != string(f.Content):
-			return report.Hint(fmt.Errorf("%s is there with other content", path), "write into another folder, or remove what is there")
+			return report.Hint(fmt.Errorf("%s is there with other content", path), "name another folder with --out, or remove that file: nothing was written")
 		case err != nil && !errors.Is(err, os.ErrNotExist):
-			return fmt.Errorf("read %s: %w", path, err)
+			return report.Hint(fmt.Errorf("look at what is in --out: %w", err), "name a folder that this user can write, or one that is not there yet")
 		}
 	}
 	for _, f := range files {

@@ -294,7 +294,7 @@ func FuzzReadOps(f *testing.F) {
 	z := zone.MustParseName("example.org")
 	f.Fuzz(func(t *testing.T, text string) {
 		a := newApp(nil, strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}, nil)
-		ops, err := a.readOps(strings.NewReader(text), z)
+		ops, err := a.readOps(strings.NewReader(text), "changes", z)
 		if err != nil {
 			return
 		}

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"regexp"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dnsctl/fleet"
 	"dnsctl/render"
@@ -68,7 +71,10 @@ func (a *App) finish(ctx context.Context, cmd *cobra.Command, err error) report.
 	case errors.Is(cause, errInterrupted):
 		code, text, hint = report.ExitInterrupted, "interrupted", "it is safe to run the command again"
 	case errors.As(cause, &timeout) && errors.Is(err, context.DeadlineExceeded):
-		text = fmt.Sprintf("not done within --timeout %s: %s", timeout.after, text)
+		where := strings.TrimSuffix(strings.TrimSuffix(text, context.DeadlineExceeded.Error()), ": ")
+		if text = "not done within --timeout " + timeout.after; where != "" {
+			text += ": " + where
+		}
 		if hint == "" {
 			hint = "it is safe to run the command again, with more time if it needs that"
 		}
@@ -109,6 +115,7 @@ func (a *App) showError(text, hint string, code report.Exit) {
 
 // showProblem is showError of what has another word in front for people.
 func (a *App) showProblem(word string, style render.Style, text, hint string, code report.Exit) {
+	hint = a.pasteable(hint)
 	if a.wantsJSON() {
 		b, err := json.Marshal(map[string]any{"error": text, "hint": hint, "exit": code})
 		if err == nil {
@@ -123,6 +130,44 @@ func (a *App) showProblem(word string, style render.Style, text, hint string, co
 		fmt.Fprintf(a.Out.Err, "dnsctl: %s %s\n", a.Out.PaintErr(render.Strong, "hint:"), render.Clean(hint))
 	}
 }
+
+// inHint is the start of a command in a hint that works on a store.
+var inHint = regexp.MustCompile(`\bdnsctl (audit|bootstrap|db|drain|mdns|pool|quarantine|record|server|sync|task|tsig|undrain|zone)\b`)
+
+// pasteable makes the commands in a hint work on the store of this run, where
+// flags say which that is.
+func (a *App) pasteable(hint string) string {
+	if a.place == "" || strings.Contains(hint, "--store") {
+		return hint
+	}
+	return inHint.ReplaceAllString(hint, "dnsctl "+strings.ReplaceAll(a.place, "$", "$$")+" $1")
+}
+
+// placeFlags is those flags of a run that say which store it is on, as a shell
+// takes them; "" where a password is among them.
+func placeFlags(flags *pflag.FlagSet) string {
+	var out []string
+	for _, name := range []string{"config", "store"} {
+		f := flags.Lookup(name)
+		if f == nil || !f.Changed {
+			continue
+		}
+		v := f.Value.String()
+		if u, err := url.Parse(v); err == nil {
+			if _, secret := u.User.Password(); secret || u.Query().Has("password") {
+				return ""
+			}
+		}
+		if !plainWord.MatchString(v) {
+			v = "'" + strings.ReplaceAll(v, "'", `'\''`) + "'"
+		}
+		out = append(out, "--"+name+" "+v)
+	}
+	return strings.Join(out, " ")
+}
+
+// plainWord is what a shell leaves as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
 
 // wantsJSON says whether errors are written as JSON too. It holds before the
 // configuration is read, when only the flag is known.

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -97,7 +98,7 @@ func (a *App) servers(ctx context.Context, names []string) ([]fleet.Server, erro
 	}
 	if len(names) == 0 {
 		if len(all) == 0 {
-			return nil, report.Fail(report.ExitUsage, fmt.Errorf("there is no server yet"), "add one with: dnsctl server add")
+			return nil, report.Fail(report.ExitUsage, errors.New("there is no server yet"), "add one: dnsctl server add --help says how")
 		}
 		return all, nil
 	}

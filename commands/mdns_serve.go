@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +24,7 @@ import (
 	"dnsctl/keeper"
 	"dnsctl/mdns"
 	"dnsctl/render"
+	"dnsctl/report"
 	"dnsctl/sync/inventory"
 )
 
@@ -84,7 +86,7 @@ var readyColumns = render.List[ready]{Columns: []render.Column[ready]{
 // of them fails or ctx ends, and waits for all of them.
 func runMDNSServe(ctx context.Context, a *App) error {
 	if len(a.Config.MDNS.Listen) == 0 {
-		return usagef("for instance --listen 127.0.0.1:5300", "no address to listen on")
+		return usagef("for instance --listen 127.0.0.1:5300", "there is no address to listen on")
 	}
 	listen, err := parseAddrs("listen", a.Config.MDNS.Listen, portDNS)
 	if err != nil {
@@ -144,7 +146,20 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	if web != nil {
 		group.Go(func() error { return serveHTTP(ctx, web, a.pages(w, server)) })
 	}
-	return group.Wait()
+	return listenHint(group.Wait())
+}
+
+// listenHint says what to do where an address could not be listened on.
+func listenHint(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return report.Hint(err, "another program listens there, perhaps another dnsctl mdns serve: end it, or name another address")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return report.Hint(err, "no interface of this machine has the address: name one that it has")
+	case errors.Is(err, syscall.EACCES):
+		return report.Hint(err, "a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE")
+	}
+	return err
 }
 
 // replica is what this process says of itself in the store.
@@ -203,7 +218,11 @@ func (a *App) listenHTTP(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", a.Config.MDNS.HTTP)
 	if err != nil {
-		return nil, fmt.Errorf("serve metrics and health: %w", err)
+		var bad *net.AddrError
+		if errors.As(err, &bad) {
+			return nil, usagef("for instance --http 127.0.0.1:8080", "--http: %v", bad)
+		}
+		return nil, listenHint(fmt.Errorf("serve metrics and health: %w", err))
 	}
 	return l, nil
 }
@@ -238,7 +257,7 @@ func (a *App) sayReady(bound, boundTLS []netip.AddrPort, web net.Listener, zones
 		_ = readyColumns.Result(&o, r) // nobody may be listening
 		return
 	}
-	text := fmt.Sprintf("ready: serving %d zones on %v", zones, bound)
+	text := fmt.Sprintf("ready: serving %s on %v", report.Count(zones, "zone"), bound)
 	if len(boundTLS) > 0 {
 		text += fmt.Sprintf(", over TLS on %v", boundTLS)
 	}

@@ -106,7 +106,13 @@ func (f *poolFlags) apply(c *cobra.Command, p *fleet.Pool) error {
 		p.Email = f.email
 	}
 	if given("protect") {
-		p.Protect = f.protect
+		p.Protect = nil
+		for _, glob := range f.protect {
+			if err := fleet.CheckGlob(glob); err != nil {
+				return usagef("for instance --protect '*.internal.example.org'; a [ that is meant is written \\[", "--protect: %v", err)
+			}
+			p.Protect = append(p.Protect, glob)
+		}
 	}
 	if given("min-active") {
 		if f.minActive < 0 {

@@ -74,7 +74,7 @@ func runQuarantineList(ctx context.Context, a *App, server, text string) error {
 func parseCopyID(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 {
-		return 0, usagef("the numbers are listed by: dnsctl quarantine list", "%q is not the number of a copy", text)
+		return 0, usagef("list the copies with: dnsctl quarantine list", "%q is not the number of a copy", text)
 	}
 	return id, nil
 }

@@ -65,27 +65,27 @@ func runRecordApply(ctx context.Context, a *App, o recordApplyOptions) error {
 	if err != nil {
 		return err
 	}
-	in := a.Out.In
+	in, file := a.Out.In, "standard input"
 	if o.file != "-" {
 		f, err := os.Open(o.file)
 		if err != nil {
-			return report.Fail(report.ExitUsage, fmt.Errorf("read changes: %w", err), "")
+			return report.Fail(report.ExitUsage, fmt.Errorf("--file: %w", err), "name a file of changes, or - for standard input")
 		}
 		defer f.Close()
-		in = f
+		in, file = f, o.file
 	}
-	ops, err := a.readOps(in, z)
+	ops, err := a.readOps(in, file, z)
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.file, err)
+		return err
 	}
 	if len(ops) == 0 {
-		return report.Fail(report.ExitUsage, fmt.Errorf("%s: there is no change in it", o.file), "")
+		return report.Fail(report.ExitUsage, fmt.Errorf("%s: there is no change in it", file), "each line is one: set, add or delete, then NAME, and what dnsctl record apply --help says")
 	}
 	return a.editRecords(ctx, o.zone, ops, o.change)
 }
 
 // readOps reads the steps of record apply.
-func (a *App) readOps(r io.Reader, z zone.Name) ([]edit.Op, error) {
+func (a *App) readOps(r io.Reader, file string, z zone.Name) ([]edit.Op, error) {
 	var ops []edit.Op
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, 1<<20)
@@ -98,9 +98,9 @@ func (a *App) readOps(r io.Reader, z zone.Name) ([]edit.Op, error) {
 		}
 		op, err := a.parseLine(text, z)
 		if err != nil {
-			return nil, atLine(line, err)
+			return nil, atLine(file, line, err)
 		}
-		op.Place = fmt.Sprintf("line %d", line)
+		op.Place = fmt.Sprintf("%s:%d", file, line)
 		set := ""
 		if op.Verb == edit.Set {
 			set = string(op.Owner.Key()) + " " + op.Type.String()
@@ -116,20 +116,20 @@ func (a *App) readOps(r io.Reader, z zone.Name) ([]edit.Op, error) {
 		ops = append(ops, op)
 	}
 	if err := s.Err(); err != nil {
-		return nil, atLine(line+1, err)
+		return nil, atLine(file, line+1, err)
 	}
 	return ops, nil
 }
 
 // atLine says where in a file an error is; the hint stays, the command's usage
 // does not belong to it.
-func atLine(line int, err error) error {
-	hint := ""
+func atLine(file string, line int, err error) error {
+	hint := "nothing was changed; how steps are written: dnsctl record apply --help"
 	var u *usageError
-	if errors.As(err, &u) {
+	if errors.As(err, &u) && u.hint != "" {
 		hint = u.hint
 	}
-	return report.Fail(report.ExitUsage, fmt.Errorf("line %d: %s", line, err.Error()), hint)
+	return report.Fail(report.ExitUsage, fmt.Errorf("%s:%d: %s", file, line, err.Error()), hint)
 }
 
 // parseLine reads VERB NAME [TTL] [TYPE [DATA]].
@@ -153,7 +153,7 @@ func (a *App) parseLine(text string, z zone.Name) (edit.Op, error) {
 	}
 	switch v := edit.Verb(verb); {
 	case v != edit.Set && v != edit.Add && v != edit.Delete:
-		return edit.Op{}, usagef("each line begins with set, add or delete", "%q is no step", verb)
+		return edit.Op{}, usagef("each line begins with set, add or delete", "%q begins no step", verb)
 	case name == "":
 		return edit.Op{}, usagef("write "+verb+" NAME ...", "%s: the name is missing", verb)
 	case v != edit.Delete && (word == "" || data == ""):

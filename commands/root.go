@@ -38,8 +38,13 @@ Without any configuration everything works on an SQLite file.`,
 		SilenceUsage:          true,
 		Args:                  unknownCommand,
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE:     func(cmd *cobra.Command, _ []string) error { return a.prepare(cmd) },
-		CompletionOptions:     cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFlags(cmd); err != nil {
+				return err
+			}
+			return a.prepare(cmd)
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddGroup(
 		&cobra.Group{ID: groupData, Title: "Zones and records:"},
@@ -137,40 +142,6 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usagef(hint, "unknown command %q for %s", args[0], cmd.CommandPath())
 }
 
-// flagError makes usage errors of what is wrong with flags.
-func flagError(cmd *cobra.Command, err error) error {
-	hint := ""
-	var unknown *pflag.NotExistError
-	if asFlag(err, &unknown) {
-		var flags []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden {
-				flags = append(flags, f.Name)
-			}
-		})
-		if near := config.Nearest(unknown.GetSpecifiedName(), flags); near != "" {
-			hint = "did you mean --" + near
-		}
-	}
-	return &usageError{err, hint}
-}
-
-// wrapArgs makes usage errors of what commands say about their arguments.
-func wrapArgs(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(c *cobra.Command, args []string) error {
-			err := check(c, args)
-			if _, ok := err.(*usageError); err != nil && !ok { //nolint:errorlint // wrapped ones are made usage errors as well
-				return &usageError{err, ""}
-			}
-			return err
-		}
-	}
-	for _, c := range cmd.Commands() {
-		wrapArgs(c)
-	}
-}
-
 // enum is a flag that takes one of a few words.
 type enum struct {
 	value   *string
@@ -191,9 +162,6 @@ func (e *enum) String() string {
 
 func (e *enum) Set(s string) error {
 	if !slices.Contains(e.allowed, s) {
-		if near := config.Nearest(s, e.allowed); near != "" {
-			return fmt.Errorf("want one of %s; did you mean %s", strings.Join(e.allowed, ", "), near)
-		}
 		return fmt.Errorf("want one of %s", strings.Join(e.allowed, ", "))
 	}
 	*e.value = s

@@ -82,7 +82,9 @@ func (s hintingSealer) Open(ctx context.Context, sealed secret.Sealed) (secret.P
 	case errors.Is(err, secret.ErrNoIdentity):
 		err = report.Hint(err, "name it in secret.identity_file or secret.identity_command; see: dnsctl environment")
 	case errors.Is(err, secret.ErrWrongIdentity):
-		err = report.Hint(err, "dnsctl db status says which recipient this store's secrets are sealed to")
+		err = report.Hint(err, "dnsctl db status says which recipient this store's secrets are sealed to: name the identity of that one in secret.identity_file")
+	case err != nil:
+		err = report.Hint(err, "the identity's place is the setting secret.identity_file or secret.identity_command; see: dnsctl environment")
 	}
 	return plain, err
 }

@@ -82,23 +82,31 @@ func (a *App) confirmAcceptance(s fleet.Server, what bootstrap.Acceptance) error
 	for _, z := range what.Stale {
 		list = append(list, acceptance{z, report.Stale})
 	}
-	shown := *a.Out
-	shown.Out, shown.Format, shown.Columns = a.Out.Err, render.Table, nil
-	if err := acceptanceColumns.Write(&shown, render.Rows(list)); err != nil {
+	if err := a.showAcceptance(list); err != nil {
 		return err
 	}
 	if a.flags.yes {
 		return nil
 	}
 	hint := "if that is meant, add --yes"
-	ok, err := a.Out.Confirm(fmt.Sprintf("%s of %s would be foreign and %d stale, for dnsctl sync to delete.", render.Count(len(what.Foreign), "zone"), s.Name, len(what.Stale)), len(list))
+	ok, err := a.Out.Confirm(fmt.Sprintf("%s of %s would be foreign and %d stale, for dnsctl sync to delete.", report.Count(len(what.Foreign), "zone"), s.Name, len(what.Stale)), len(list))
 	switch {
 	case errors.Is(err, render.ErrNoAnswer):
-		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s: not confirmed", s.Name), hint)
+		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s: not confirmed, and there is no terminal to ask on: nothing was changed", s.Name), hint)
 	case err != nil:
 		return err
 	case !ok:
 		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s: not confirmed, nothing was changed", s.Name), hint)
 	}
 	return nil
+}
+
+// showAcceptance lists zones on standard error: what a question is about.
+func (a *App) showAcceptance(list []acceptance) error {
+	if len(list) == 0 {
+		return nil
+	}
+	shown := *a.Out
+	shown.Out, shown.Format, shown.Columns = a.Out.Err, render.Table, nil
+	return acceptanceColumns.Write(&shown, render.Rows(list))
 }

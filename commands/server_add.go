@@ -3,15 +3,12 @@ package commands
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dnsctl/bootstrap"
 	"dnsctl/fleet"
-	"dnsctl/render"
 	"dnsctl/report"
 )
 
@@ -94,8 +91,8 @@ func runServerAdd(ctx context.Context, a *App, o serverAddOptions) error {
 	}
 	n := bootstrap.NewServer{Server: s}
 	if o.keyFile != "" {
-		if n.ControlKey, err = os.ReadFile(o.keyFile); err != nil {
-			return report.Fail(report.ExitUsage, fmt.Errorf("read --control-key-file: %w", err), "")
+		if n.ControlKey, err = readOnce("control-key-file", o.keyFile); err != nil {
+			return err
 		}
 	} else if !o.isNew {
 		return usagef("give the credential of its control channel, or --new for a server that does not run yet", "--control-key-file is missing")
@@ -118,7 +115,7 @@ func runServerAdd(ctx context.Context, a *App, o serverAddOptions) error {
 		a.Out.Say("%s answers: %s", o.name, strings.TrimSpace(v))
 	}
 	if added.Zones > 0 {
-		a.Out.Say("%s has %s already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, render.Count(added.Zones, "zone"), o.name)
+		a.Out.Say("%s has %s already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, report.Count(added.Zones, "zone"), o.name)
 	}
 	return serverColumns.Result(a.Out, added.Server)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -99,8 +98,8 @@ func (o serverSetOptions) change(cmd *cobra.Command) (bootstrap.ServerChange, er
 	}
 	if given("control-key-file") {
 		var err error
-		if c.ControlKey, err = os.ReadFile(o.keyFile); err != nil {
-			return c, report.Fail(report.ExitUsage, fmt.Errorf("read --control-key-file: %w", err), "")
+		if c.ControlKey, err = readOnce("control-key-file", o.keyFile); err != nil {
+			return c, err
 		}
 	}
 	return c, nil
@@ -150,9 +149,7 @@ func (a *App) mayLeave(s fleet.Server, stale []zone.Name, allowed int) error {
 	for i, z := range stale {
 		list[i] = acceptance{z, report.Stale}
 	}
-	shown := *a.Out
-	shown.Out, shown.Format, shown.Columns = a.Out.Err, render.Table, nil
-	if err := acceptanceColumns.Write(&shown, render.Rows(list)); err != nil {
+	if err := a.showAcceptance(list); err != nil {
 		return err
 	}
 	if n := len(stale); n > deleteFreely && n > allowed {

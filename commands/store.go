@@ -64,7 +64,7 @@ func (a *App) zoneError(ctx context.Context, name zone.Name, err error) error {
 	if near := config.Nearest(text, list); near != "" {
 		return report.Hint(err, "did you mean "+near)
 	}
-	return report.Hint(err, "the zones are listed by: dnsctl zone list")
+	return report.Hint(err, "list the zones with: dnsctl zone list")
 }
 
 // named adds to "no such pool", server or key what may have been meant.
@@ -75,7 +75,7 @@ func named(err, kind error, name, command string, known []string) error {
 	if near := config.Nearest(name, known); near != "" {
 		return report.Hint(err, "did you mean "+near)
 	}
-	return report.Hint(err, "what there is is listed by: dnsctl "+command+" list")
+	return report.Hint(err, "list what there is with: dnsctl "+command+" list")
 }
 
 // oneOrMorePools is the pools that a command works on: those named, else the
@@ -104,9 +104,9 @@ func (a *App) oneOrMorePools(ctx context.Context, given []string) ([]string, err
 	case len(names) == 1:
 		return names, nil
 	case len(names) == 0:
-		return nil, report.Fail(report.ExitUsage, errors.New("there is no pool yet"), "make one with: dnsctl pool create NAME --primary ADDR")
+		return nil, report.Fail(report.ExitUsage, errors.New("there is no pool yet"), "make one, with the address at which nameservers will reach its primary: dnsctl pool create main --primary 192.0.2.1:5300")
 	}
-	return nil, usagef("the pools are "+strings.Join(names, ", "), "name a pool with --pool")
+	return nil, usagef("the pools are "+strings.Join(names, ", "), "there are several pools: name one with --pool")
 }
 
 // by says who makes a change to pools, servers and keys.

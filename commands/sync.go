@@ -135,7 +135,7 @@ func (a *App) confirmDeletions(progress *render.Progress) func(server string, de
 		defer mu.Unlock()
 		progress.Done()
 		a.Out.Items(deletions)
-		question := fmt.Sprintf("%s will be deleted from server %s.", render.Count(len(deletions), "zone"), server)
+		question := fmt.Sprintf("%s will be deleted from server %s.", report.Count(len(deletions), "zone"), server)
 		ok, err := a.Out.Confirm(question, len(deletions))
 		return ok && err == nil
 	}

@@ -34,23 +34,28 @@ func (a *App) makePlan(ctx context.Context, w *workshop, servers []fleet.Server,
 		steps += len(s.Steps)
 		deletions += *s.ApprovedDeletions
 	}
-	a.Out.Say("plan of %d steps, %d of them deletions, is in %s: dnsctl sync --plan %s", steps, deletions, path, path)
+	if steps == 0 {
+		a.Out.Say("there is nothing to do; the plan in %s is empty", path)
+	} else {
+		a.Out.Say("the plan of %s, with %s, is in %s; to apply it: dnsctl sync --plan %s", report.Count(steps, "step"), report.Count(deletions, "deletion"), path, path)
+	}
 	return rep, nil
 }
 
 // replaceable refuses what a plan file must not take the place of.
 func replaceable(path string) error {
 	if path == "-" {
-		return usagef("for instance --plan-out plan.json", "--plan-out needs the name of a file")
+		return usagef("for instance --plan-out plan.json", "--plan-out does not write to standard output")
 	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return report.Fail(report.ExitUsage, fmt.Errorf("--plan-out: %w", err), "")
-	case !info.Mode().IsRegular():
-		return usagef("name a file", "--plan-out: %s is no file", path)
+		_, err = os.Stat(filepath.Dir(path))
+	case err == nil && !info.Mode().IsRegular():
+		return usagef("for instance --plan-out plan.json", "--plan-out: %s is no file", path)
+	}
+	if err != nil {
+		return report.Fail(report.ExitUsage, fmt.Errorf("--plan-out: %w", err), "name a file in a folder that is there and can be written")
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -11,9 +10,6 @@ import (
 	"dnsctl/render"
 	"dnsctl/report"
 )
-
-// asFlag is errors.As for pflag's errors.
-func asFlag[T error](err error, target *T) bool { return errors.As(err, target) }
 
 // newTopics makes the help topics. They are commands, so that they show up where
 // commands do, man pages included.

@@ -59,7 +59,7 @@ func (a *App) newKey(ctx context.Context, name zone.Name, alg wire.Algorithm, oc
 	}
 	k := wire.Key{Name: name, Algorithm: alg, Secret: octets}
 	if err := k.Check(); err != nil {
-		return fleet.Key{}, report.Fail(report.ExitUsage, fmt.Errorf("TSIG key %s: %w", keyText(name), err), "")
+		return fleet.Key{}, report.Fail(report.ExitUsage, fmt.Errorf("TSIG key %s: %w", keyText(name), err), "leave --secret-file out, and a secret is made")
 	}
 	sealer, err := a.sealer(ctx)
 	if err != nil {
@@ -74,13 +74,13 @@ func (a *App) newKey(ctx context.Context, name zone.Name, alg wire.Algorithm, oc
 
 // readSecretFile reads a TSIG secret: base64, as tsig-keygen and others write it.
 func readSecretFile(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+	b, err := readOnce("secret-file", path)
 	if err != nil {
-		return nil, report.Fail(report.ExitUsage, fmt.Errorf("read --secret-file: %w", err), "")
+		return nil, err
 	}
 	octets, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
 	if err != nil || len(octets) == 0 {
-		return nil, report.Fail(report.ExitUsage, fmt.Errorf("--secret-file %s does not hold a secret in base64", path), "only the secret itself, on one line")
+		return nil, report.Fail(report.ExitUsage, fmt.Errorf("--secret-file %s does not hold a secret in base64", path), "put only the secret there, on one line, as after secret in a key statement of BIND")
 	}
 	return octets, nil
 }
@@ -92,7 +92,7 @@ func parseAlgorithm(text string) (wire.Algorithm, error) {
 		return "", usagef("", "--algorithm: %v", err)
 	}
 	if alg.Weak() {
-		return "", usagef("use hmac-sha256", "--algorithm %s is too weak", alg)
+		return "", usagef("leave it out for "+string(defaultAlgorithm), "--algorithm %s is too weak", alg)
 	}
 	return alg, nil
 }
@@ -123,7 +123,7 @@ func (a *App) parseScope(ctx context.Context, text string) (fleet.Scope, string,
 		}
 		z, err := s.Zone(ctx, n)
 		if err == nil && z.Deleted != nil {
-			err = fmt.Errorf("zone %q is deleted", n)
+			err = report.Hint(fmt.Errorf("zone %q is deleted", n), "bring it back with: dnsctl zone undelete "+n.String())
 		}
 		return fleet.Scope{ZoneID: z.ID}, "zone:" + n.String(), a.zoneError(ctx, n, err)
 	}
@@ -153,6 +153,15 @@ func (a *App) key(ctx context.Context, text string) (fleet.Key, error) {
 		known[i] = keyText(k.Name)
 	}
 	return fleet.Key{}, named(err, fleet.ErrNoKey, strings.TrimSuffix(text, "."), "tsig", known)
+}
+
+// readOnce reads a file that a flag names: only its content is kept, not its place.
+func readOnce(flag, path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, report.Fail(report.ExitUsage, fmt.Errorf("--%s: %w", flag, err), "name a file that this user can read; it is read once, and its content stored sealed")
+	}
+	return b, nil
 }
 
 // createKey stores a key and shows it.

@@ -79,7 +79,7 @@ func parseKeyName(text string) (zone.Name, error) {
 		return "", usagef("", "key %v", err)
 	}
 	if n == zone.Root || !keyName.MatchString(n.String()) {
-		return "", usagef("use letters, digits, hyphens, underscores and dots, which every nameserver's configuration takes as they are", "key name %q", text)
+		return "", usagef("use letters, digits, hyphens, underscores and dots, which every nameserver's configuration takes as they are", "key name %q cannot be used", text)
 	}
 	return n, nil
 }

@@ -57,5 +57,5 @@ func (a *App) lastKey(ctx context.Context, k fleet.Key) error {
 		}
 	}
 	return report.Fail(report.ExitWithheld, fmt.Errorf("key %s is the last valid one of %s", keyText(k.Name), k.ScopeName),
-		"replace it with dnsctl tsig rotate, or add --yes")
+		"replace it first: dnsctl tsig rotate "+keyText(k.Name)+"; or add --yes: without it, only --allow-transfer says who sees the pool's zones")
 }

@@ -49,7 +49,7 @@ one.`,
 
 func runTSIGRotate(ctx context.Context, a *App, o tsigRotateOptions) error {
 	if o.overlap < 0 {
-		return usagef("", "--overlap %s is negative", o.overlap)
+		return usagef("0s ends the old key at once", "--overlap %s is negative", o.overlap)
 	}
 	old, err := a.key(ctx, o.name)
 	if err != nil {

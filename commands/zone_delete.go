@@ -62,7 +62,7 @@ func runZoneDelete(ctx context.Context, a *App, o zoneDeleteOptions) error {
 		}
 	}
 	if o.change.ifSerial >= 0 && len(names) > 1 {
-		return usagef("", "--if-serial is for one zone")
+		return usagef("delete one at a time, or leave it out", "--if-serial is for one zone, and %d are named", len(names))
 	}
 	m, err := a.changeMeta(o.change)
 	if err != nil {
@@ -82,7 +82,7 @@ func runZoneDelete(ctx context.Context, a *App, o zoneDeleteOptions) error {
 	}
 	results, err := e.Delete(ctx, names, o.purge, m)
 	if errors.Is(err, fleet.ErrConflict) {
-		err = report.Hint(err, "run the command again")
+		err = report.Hint(err, "it is safe to run the command again")
 	}
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (a *App) mayDelete(n, allowed int) error {
 		return nil
 	}
 	hint := fmt.Sprintf("if that is meant: --max-delete %d", n)
-	ok, err := a.Out.Confirm(fmt.Sprintf("%s will be deleted, and dropped by their nameservers.", render.Count(n, "zone")), n)
+	ok, err := a.Out.Confirm(fmt.Sprintf("%s will be deleted, and dropped by their nameservers.", report.Count(n, "zone")), n)
 	switch {
 	case errors.Is(err, render.ErrNoAnswer):
 		return report.Fail(report.ExitWithheld, fmt.Errorf("%d zones would be deleted at once, which is more than %d", n, max(allowed, deleteFreely)), hint)

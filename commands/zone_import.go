@@ -200,8 +200,8 @@ func (a *App) importEnd(results []imported) error {
 		}
 	}
 	if len(parts) == 0 {
-		return report.Fail(report.ExitUsage, errors.New("there was no zone to import"), "")
+		return report.Fail(report.ExitUsage, errors.New("there is no zone in what is named"), "in a folder, files that end in "+strings.Join(noZoneFiles, ", ")+" and hidden ones are left out; in a named.conf, all but primary zones")
 	}
-	a.Out.Say("%s: %s", render.Count(len(results), "zone"), strings.Join(parts, ", "))
+	a.Out.Say("%s: %s", report.Count(len(results), "zone"), strings.Join(parts, ", "))
 	return end(partly(counts["failed"], len(results)))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"dnsctl/report"
 )
 
 type zoneRollbackOptions struct {
@@ -60,6 +62,6 @@ func runZoneRollback(ctx context.Context, a *App, o zoneRollbackOptions) error {
 	if err := a.showDelta(d); err != nil {
 		return err
 	}
-	a.Out.Say("nothing was changed: a rollback to %d would remove %d records and add %d", serial, res.Removed, res.Added)
+	a.Out.Say("nothing was changed: a rollback to %d would remove %s and add %d", serial, report.Count(res.Removed, "record"), res.Added)
 	return nil
 }

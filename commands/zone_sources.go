@@ -144,7 +144,7 @@ func (s *sources) read(ctx context.Context, path string, name zone.Name) (edit.P
 		res, err := zonefile.ReadFile(ctx, path, zonefile.Options{Origin: origin, IncludeRoot: s.includeRoot, Lax: s.lax})
 		if err == nil {
 			if res.Apex == zone.Root && s.only != zone.Root {
-				return edit.Parsed{}, report.Hint(fmt.Errorf("%s: this is the root zone", path), "it is imported only when it is named: --zone .")
+				return edit.Parsed{}, report.Hint(fmt.Errorf("%s: this is the root zone", path), "it is imported only when it is named, with --zone . and its file")
 			}
 			return edit.Parsed{Content: res.Snapshot, Warnings: warningsOf(res.Warnings), Checked: true}, nil
 		}

@@ -142,7 +142,7 @@ func usage(err error) error {
 	if errors.As(err, &h) {
 		return report.Fail(report.ExitUsage, err, h.hint)
 	}
-	return report.Fail(report.ExitUsage, err, "")
+	return report.Fail(report.ExitUsage, err, "the settings, and what each may be, are listed by: dnsctl environment")
 }
 
 // hinted is an error that knows its remedy.

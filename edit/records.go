@@ -28,7 +28,25 @@ type Op struct {
 	Type  zone.Type // 0: every type of the owner (delete)
 	TTL   *uint32   // nil: that of the RRset, or of the SOA where it is new
 	Data  []string  // wire rdata; none: the whole RRset (delete)
-	Place string    // "line 7", for messages
+	Place string    // "changes:7", for messages
+}
+
+// at says where a step is written, where that is known.
+func (op Op) at(err error) error {
+	if op.Place == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", op.Place, err)
+}
+
+// last is the last step on an owner; one without a place when there is none.
+func last(ops []Op, owner zone.Name) Op {
+	for _, op := range slices.Backward(ops) {
+		if op.Owner.Equal(owner) {
+			return op
+		}
+	}
+	return Op{}
 }
 
 // Records carries out the steps on one zone, in order, as one change: all of
@@ -60,10 +78,7 @@ func (e *Editor) records(ctx context.Context, z fleet.Zone, ops []Op, m Meta) (R
 	for _, op := range ops {
 		k := op.Owner.Key()
 		if err := p.apply(k, op); err != nil {
-			if op.Place != "" {
-				err = fmt.Errorf("%s: %w", op.Place, err)
-			}
-			return Result{}, err
+			return Result{}, op.at(err)
 		}
 		if !slices.Contains(owners, k) {
 			owners = append(owners, k)
@@ -97,7 +112,11 @@ func (e *Editor) records(ctx context.Context, z fleet.Zone, ops []Op, m Meta) (R
 	ed.Delta.OldSOA, ed.Delta.NewSOA = z.Edition.SOA, given
 	for _, f := range zone.CheckOwners(p, owners) {
 		if f.Severity == zone.SeverityError {
-			return Result{}, report.Hint(fmt.Errorf("zone %q: %s", z.Name, f.Msg), f.Hint)
+			hint := f.Hint
+			if hint == "" {
+				hint = "see what there is with: dnsctl record list " + z.Name.String()
+			}
+			return Result{}, last(ops, f.Owner).at(report.Hint(fmt.Errorf("zone %q: %s", z.Name, f.Msg), hint))
 		}
 		res.Warnings = append(res.Warnings, Warning{Text: f.Msg})
 	}
@@ -143,7 +162,7 @@ func (p *part) At(k zone.Key) []zone.RRset {
 // apply changes one owner.
 func (p *part) apply(k zone.Key, op Op) error {
 	if !k.Under(p.zone.Name.Key()) {
-		return report.Fail(report.ExitUsage, fmt.Errorf("%s is not in zone %s", op.Owner, p.zone.Name), "")
+		return report.Fail(report.ExitUsage, fmt.Errorf("%s is not in zone %s", op.Owner, p.zone.Name), "names without a final dot are relative to the zone")
 	}
 	if op.Type.IsMeta() && op.Type != 0 {
 		return report.Fail(report.ExitUsage, fmt.Errorf("type %s is not data", op.Type), "it exists in questions only")
@@ -179,7 +198,7 @@ func (p *part) apply(k zone.Key, op Op) error {
 		return p.remove(k, sets, i, op)
 	}
 	if cur.Data.Len() > 1 && op.Type.IsSingleton() {
-		return report.Fail(report.ExitUsage, fmt.Errorf("%s %s: there can be one only", op.Owner, op.Type), "replace it with: dnsctl record set")
+		return report.Fail(report.ExitUsage, fmt.Errorf("%s %s: there can be one only", op.Owner, op.Type), fmt.Sprintf("give one only, with: dnsctl record set %s %s %s DATA", p.zone.Name, op.Owner, op.Type))
 	}
 	cur.TTL = ttl
 	p.now[k] = replace(sets, cur)
@@ -191,27 +210,27 @@ func (p *part) remove(k zone.Key, sets []zone.RRset, i int, op Op) error {
 	atApex := k == p.zone.Name.Key()
 	switch {
 	case op.Type == 0 && atApex:
-		return report.Fail(report.ExitUsage, fmt.Errorf("%s is the zone apex: name the type to delete there", op.Owner), "the SOA and the last NS cannot be deleted")
+		return report.Fail(report.ExitUsage, fmt.Errorf("%s is the zone apex: name the type to delete there", op.Owner), fmt.Sprintf("for instance: dnsctl record delete %s @ MX", p.zone.Name))
 	case op.Type == 0:
 		if len(sets) == 0 {
-			return nothing(op)
+			return p.nothing(op)
 		}
 		p.now[k] = []zone.RRset{}
 		return nil
 	case i < 0:
-		return nothing(op)
+		return p.nothing(op)
 	case op.Type == zone.TypeSOA && atApex:
-		return report.Fail(report.ExitUsage, fmt.Errorf("zone %q: its SOA cannot be deleted", p.zone.Name), "replace it with: dnsctl record set")
+		return report.Fail(report.ExitUsage, fmt.Errorf("zone %q: its SOA cannot be deleted", p.zone.Name), fmt.Sprintf("replace it with: dnsctl record set %s @ SOA DATA", p.zone.Name))
 	}
 	left := zone.Rdata("")
 	if len(op.Data) > 0 {
 		gone := zone.PackRdata(op.Data...)
 		if left = sets[i].Data.Without(gone); left == sets[i].Data {
-			return nothing(op)
+			return p.nothing(op)
 		}
 	}
 	if left == "" && op.Type == zone.TypeNS && atApex {
-		return report.Fail(report.ExitUsage, fmt.Errorf("zone %q: its last NS cannot be deleted", p.zone.Name), "put the new ones in with: dnsctl record set")
+		return report.Fail(report.ExitUsage, fmt.Errorf("zone %q: its last NS cannot be deleted", p.zone.Name), fmt.Sprintf("put the new ones in with: dnsctl record set %s @ NS HOST", p.zone.Name))
 	}
 	cur := sets[i]
 	cur.Data = left
@@ -223,7 +242,7 @@ func (p *part) remove(k zone.Key, sets []zone.RRset, i int, op Op) error {
 	return nil
 }
 
-func nothing(op Op) error {
+func (p *part) nothing(op Op) error {
 	what := "records"
 	if op.Type != 0 {
 		what = op.Type.String() + " record"
@@ -231,7 +250,7 @@ func nothing(op Op) error {
 	if len(op.Data) > 0 {
 		what = "such " + what
 	}
-	return report.Hint(fmt.Errorf("%s has no %s to delete", op.Owner, what), "see what there is with: dnsctl record list")
+	return report.Hint(fmt.Errorf("%s has no %s to delete", op.Owner, what), "see what there is with: dnsctl record list "+p.zone.Name.String())
 }
 
 // replace puts an RRset among its owner's, in order.

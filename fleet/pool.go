@@ -92,6 +92,14 @@ func (p Pool) Protects(name zone.Name) (glob string, ok bool) {
 	return "", false
 }
 
+// CheckGlob says what is wrong with a glob, which would protect nothing.
+func CheckGlob(glob string) error {
+	if _, err := path.Match(glob, ""); err != nil || glob == "" {
+		return fmt.Errorf("%q is no pattern of names", glob)
+	}
+	return nil
+}
+
 // State is where a server stands in its life.
 type State string
 

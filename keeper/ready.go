@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dnsctl/fleet"
+	"dnsctl/report"
 )
 
 // ReadyStore is what Ready reads: what the leader has written down.
@@ -150,7 +151,7 @@ func unfit(s fleet.Server, h fleet.Health, behind int) (code, reason string) {
 	case h.Blocked != "" && !h.Told:
 		return "blocked", "nothing is written to it: " + h.Blocked
 	case behind > 0:
-		return "behind", fmt.Sprintf("%d zones have been outstanding for more than %s", behind, lateAfter)
+		return "behind", fmt.Sprintf("%s outstanding for more than %s", report.Count(behind, "zone"), lateAfter)
 	}
 	return "", ""
 }

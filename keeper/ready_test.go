@@ -75,7 +75,7 @@ func TestReadinessSaysWhatKeepsAServerFromService(t *testing.T) {
 		"blocked":                      {&written{server: fleet.Server{State: fleet.Active}, health: seen(fleet.Health{Blocked: "marker-wrong", Reason: "of rndc://key"})}, 503, "blocked", "nothing is written to it: marker-wrong"},
 		"unreachable":                  {&written{server: fleet.Server{State: fleet.Active}, health: seen(fleet.Health{Blocked: "unreachable"})}, 503, "unreachable", "its control channel does not answer, and it shows no sound marker"},
 		"unreachable, told of changes": {&written{server: fleet.Server{State: fleet.Active}, health: seen(fleet.Health{Blocked: "unreachable", Told: true})}, 200, "", ""},
-		"behind":                       {&written{server: fleet.Server{State: fleet.Active}, health: seen(fleet.Health{Told: true}), late: 3}, 503, "behind", "3 zones have been outstanding for more than 30s"},
+		"behind":                       {&written{server: fleet.Server{State: fleet.Active}, health: seen(fleet.Health{Told: true}), late: 3}, 503, "behind", "3 zones outstanding for more than 30s"},
 		"the database does not answer": {&written{err: errors.New("no")}, 503, "unknown", "the database cannot be read"},
 	} {
 		tt.w.server.ID, tt.w.server.Name = 1, "ns1"

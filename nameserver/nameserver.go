@@ -11,6 +11,7 @@ import (
 	"net/netip"
 
 	"dnsctl/fleet"
+	"dnsctl/report"
 	"dnsctl/secret"
 	"dnsctl/zone"
 )
@@ -61,12 +62,32 @@ var (
 	ErrExists      = errors.New("the nameserver has the zone already")
 	ErrUntouchable = errors.New("the zone may not be changed over the control channel")
 	ErrNoCopy      = errors.New("the zone's content cannot be copied")
-	ErrRefused     = errors.New("the nameserver refused the command")
-	ErrUnreachable = errors.New("the control channel cannot be reached")
-	ErrAuth        = errors.New("the control channel rejected the credential")
-	ErrAnswer      = errors.New("the control channel's answer is incomplete or malformed")
-	ErrBadName     = errors.New("the nameserver cannot hold a zone of this name")
+	ErrRefused     = remedied("the nameserver refused the command", "the nameserver's log says why")
+	ErrUnreachable = remedied("the control channel cannot be reached",
+		"is the nameserver running? Its control channel as it is known here: dnsctl server list -o wide")
+	ErrAuth = remedied("the control channel rejected the credential",
+		"the nameserver has another one: dnsctl server set with --control-key-file stores that")
+	ErrAnswer = remedied("the control channel's answer is incomplete or malformed",
+		"does something else listen there, or cut off what passes? The nameserver's log says what it was asked")
+	ErrBadName = errors.New("the nameserver cannot hold a zone of this name")
 )
+
+// remedy is an error with the hint that report.ExitOf finds, however it is
+// wrapped.
+type remedy struct{ text, hint string }
+
+func remedied(text, hint string) error { return &remedy{text, hint} }
+
+func (e *remedy) Error() string { return e.text }
+
+// As gives the hint to report.ExitOf.
+func (e *remedy) As(target any) bool {
+	t, ok := target.(**report.Error)
+	if ok {
+		*t = &report.Error{Err: e, Hint: e.hint, Exit: report.ExitFailed}
+	}
+	return ok
+}
 
 // Info says who answers on a control channel.
 type Info struct {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -133,14 +132,6 @@ func (o *Output) Say(format string, args ...any) {
 	if !o.Quiet {
 		fmt.Fprintln(o.Err, Clean(fmt.Sprintf(format, args...)))
 	}
-}
-
-// Count is a number of things: "1 zone", "3 zones".
-func Count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return strconv.Itoa(n) + " " + thing + "s"
 }
 
 // Clean makes text from outside fit for one line of a terminal or a table:

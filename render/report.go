@@ -110,9 +110,9 @@ func Summary(s report.Server) string {
 			outcomes[it.Outcome]++
 		}
 	}
-	text := "no zones"
-	if len(parts) > 0 {
-		text = strings.Join(parts, ", ")
+	text := strings.Join(parts, ", ")
+	if text == "" && s.Error == "" {
+		text = "no zones"
 	}
 	var ends []string
 	for _, out := range []report.Outcome{report.Done, report.Planned, report.Withheld, report.Dropped, report.Failed} {
@@ -135,7 +135,7 @@ func Summary(s report.Server) string {
 	case s.Busy:
 		text = "busy: another dnsctl holds it"
 	case s.Error != "":
-		text += "; error: " + s.Error
+		text = strings.TrimPrefix(text+"; error: "+s.Error, "; ")
 	case !s.Complete:
 		text += "; the inventory is not complete"
 	}

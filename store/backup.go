@@ -29,7 +29,7 @@ func (s *Store) Backup(ctx context.Context, file string) (recipient string, err 
 	if err != nil {
 		return "", fmt.Errorf("back up: %w", err)
 	}
-	exists := report.Hint(fmt.Errorf("back up: %s: %w", file, fs.ErrExist), "name a new file")
+	exists := report.Hint(fmt.Errorf("back up to %s: %w", file, fs.ErrExist), "nothing is overwritten: name a new file")
 	if _, err := os.Lstat(file); err == nil {
 		return "", exists
 	}
@@ -37,7 +37,7 @@ func (s *Store) Backup(ctx context.Context, file string) (recipient string, err 
 	// files beside a database.
 	dir, err := os.MkdirTemp(filepath.Dir(file), ".backup-*") // mode 0700
 	if err != nil {
-		return "", fmt.Errorf("back up: %w", err)
+		return "", report.Hint(fmt.Errorf("back up to %s: %w", file, bare(err)), "name a file in a folder that is there and can be written")
 	}
 	defer os.RemoveAll(dir)
 	part := filepath.Join(dir, "store.db")
@@ -163,4 +163,14 @@ func copyTable(ctx context.Context, from, to *tx, table string, columns []string
 		return err
 	}
 	return errors.Join(failed, rows.Err())
+}
+
+// bare is an error of the file system without the path, where that is one of our
+// own making.
+func bare(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }

@@ -64,7 +64,7 @@ func (t *tx) checkFloor(ctx context.Context, v fleet.Server, p fleet.Pool, below
 	if err != nil || left >= p.MinActive || slices.Contains(below, p.Name) {
 		return err
 	}
-	return report.Fail(report.ExitWithheld, fmt.Errorf("pool %s would have %d servers in service, and keeps at least %d", p.Name, left, p.MinActive),
+	return report.Fail(report.ExitWithheld, fmt.Errorf("pool %s would have %s in service, and keeps at least %d", p.Name, report.Count(left, "server"), p.MinActive),
 		fmt.Sprintf("if that is meant: --below-floor %s", p.Name))
 }
 

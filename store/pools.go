@@ -24,7 +24,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
 
 func checkName(what, name string) error {
 	if !plainName.MatchString(name) {
-		return report.Fail(report.ExitUsage, fmt.Errorf("%s name %q", what, name), "use up to 63 letters, digits, dots, hyphens and underscores, a letter or digit first")
+		return report.Fail(report.ExitUsage, fmt.Errorf("%s name %q cannot be used", what, name), "use up to 63 letters, digits, dots, hyphens and underscores, a letter or digit first")
 	}
 	return nil
 }
@@ -255,16 +255,18 @@ func (s *Store) DeletePool(ctx context.Context, name string, by fleet.By) error 
 		if err != nil {
 			return err
 		}
-		for _, use := range []struct{ what, q string }{
-			{"zones", `SELECT count(*) FROM memberships m JOIN zones z ON z.id = m.zone_id WHERE m.pool_id = ? AND m.deleted_at IS NULL AND z.kind <> 'catalog'`},
-			{"servers", `SELECT count(*) FROM server_pools WHERE pool_id = ? AND left_at IS NULL`},
+		for _, use := range []struct{ what, q, hint string }{
+			{"server", `SELECT count(*) FROM server_pools WHERE pool_id = ? AND left_at IS NULL`,
+				"list them with: dnsctl server list; move one with server set, or take it out of the fleet with server remove"},
+			{"zone", `SELECT count(*) FROM memberships m JOIN zones z ON z.id = m.zone_id WHERE m.pool_id = ? AND m.deleted_at IS NULL AND z.kind <> 'catalog'`,
+				"list them with: dnsctl zone list --pool " + name + "; move one with zone set, or delete it with zone delete"},
 		} {
 			var n int
 			if err := t.get(ctx, &n, use.q, p.ID); err != nil {
 				return err
 			}
 			if n > 0 {
-				return report.Hint(fmt.Errorf("%d %s are in it: %w", n, use.what, fleet.ErrInUse), "move or delete them first")
+				return report.Hint(fmt.Errorf("%w: it has %s", fleet.ErrInUse, report.Count(n, use.what)), use.hint)
 			}
 		}
 		if err := s.dropCatalog(ctx, t, p.ID, by); err != nil {

@@ -205,7 +205,7 @@ func (s *Store) tables(ctx context.Context) (list []string, err error) {
 // keepBefore backs up what a restore is about to replace, if it may.
 func (s *Store) keepBefore(ctx context.Context, was Status, id fleet.Identity, o RestoreOptions) (string, error) {
 	if !o.Replace {
-		return "", report.Fail(report.ExitWithheld, fmt.Errorf("store %s %w: %d zones, %d servers", s.place, errNotEmpty, was.Zones, was.Servers),
+		return "", report.Fail(report.ExitWithheld, fmt.Errorf("store %s %w: %s, %s", s.place, errNotEmpty, report.Count(was.Zones, "zone"), report.Count(was.Servers, "server")),
 			"--replace backs it up first and then replaces it; or restore into an empty one with --store")
 	}
 	if was.StoreID != id.Store && !o.Other {

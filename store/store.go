@@ -119,7 +119,7 @@ func (s *Store) Writable() error {
 	case s.locked != nil:
 		return s.locked
 	case s.readOnly:
-		return report.Hint(fmt.Errorf("store %s is open for reading only", s.place), "")
+		return report.Hint(fmt.Errorf("store %s is open for reading only", s.place), "what is asked for writes: run it as the user who owns the store")
 	}
 	return nil
 }

@@ -158,7 +158,10 @@ func (s *Store) explain(ctx context.Context, err error) error {
 	case err == nil, errors.As(err, &told):
 		return err
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w (store %s: %w)", ctx.Err(), s.place, err)
+		if errors.Is(err, ctx.Err()) {
+			return fmt.Errorf("store %s: %w", s.place, err)
+		}
+		return fmt.Errorf("store %s: %w (%w)", s.place, ctx.Err(), err)
 	}
 	return s.d.explain(err, s.place)
 }

@@ -3,6 +3,7 @@ package zone
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -172,6 +173,19 @@ func (n Name) String() string {
 		i = end
 	}
 	return b.String()
+}
+
+// Format writes the presentation form. With %q it stands in quotes as it is:
+// quotes in a name are escaped in it already, and a backslash is not doubled.
+func (n Name) Format(f fmt.State, verb rune) {
+	switch verb {
+	case 'q':
+		_, _ = io.WriteString(f, `"`+n.String()+`"`)
+	case 's', 'v':
+		fmt.Fprintf(f, fmt.FormatString(f, 's'), n.String())
+	default:
+		fmt.Fprintf(f, fmt.FormatString(f, verb), string(n))
+	}
 }
 
 // AppendLabelText writes one label in presentation form to b.

@@ -89,7 +89,7 @@ func (d *adoption) run(ctx context.Context) error {
 	case err != nil:
 		return err
 	case in.Marker.State != plan.MarkerSound:
-		return report.Fail(report.ExitWithheld, errors.New(in.Marker.Reason), "")
+		return report.Fail(report.ExitWithheld, errors.New(in.Marker.Reason), "nothing was done; how it stands: dnsctl audit "+d.s.Server.Name)
 	case len(in.Have) == 0 && len(in.Wanted) == 0:
 		return report.Hint(fmt.Errorf("server %s has no zone %q", d.s.Server.Name, d.name), "see what it has with: dnsctl audit "+d.s.Server.Name+" --all")
 	case len(in.Have) == 0: // an earlier adoption ended where the server had let go of it
@@ -128,7 +128,7 @@ func (d *adoption) takeOver(ctx context.Context, in plan.Input) error {
 	}
 	id, ex, err := d.keep(ctx, d.s, d.name, "foreign adopt", d.o.Options)
 	if err != nil {
-		return report.Fail(report.ExitWithheld, fmt.Errorf("no copy, so nothing is done: %w", err), "")
+		return report.Fail(report.ExitWithheld, fmt.Errorf("no copy of it could be made, so nothing was done: %w", err), copyHint(err))
 	}
 	d.item.Reason = fmt.Sprintf("copy %d is what it was; to go back: dnsctl zone delete %s, then dnsctl quarantine restore %d", id, d.name, id)
 	if err := d.imported(ctx, ex.Content, pools); err != nil {
@@ -205,9 +205,17 @@ func (d *adoption) pools(ctx context.Context, in plan.Input) ([]string, error) {
 // advance is Advance; what it waits for is mdns.
 func (d *adoption) advance(ctx context.Context, past int64) error {
 	if err := d.Advance(ctx, d.s, past, d.o.Options); err != nil {
-		return report.Fail(report.ExitWithheld, fmt.Errorf("the marker was not proven on the server first: %w", err), "does `dnsctl mdns serve` run, and can the server reach it?")
+		return report.Fail(report.ExitWithheld, fmt.Errorf("the marker was not proven on the server first: %w", err), "is dnsctl mdns serve running, and can the nameserver reach it? dnsctl mdns status says")
 	}
 	return nil
+}
+
+// copyHint is the remedy of a copy that failed.
+func copyHint(err error) string {
+	if _, own := report.ExitOf(err); own != "" {
+		return own
+	}
+	return "the nameserver must let dnsctl transfer the zone, or give it over its control channel; its log says why it did not"
 }
 
 // imported makes sure that the database has the content, under the serial that
@@ -236,7 +244,11 @@ func (d *adoption) take(ctx context.Context, content *zone.Snapshot, pools []str
 	src := edit.Source{Path: "server " + d.s.Server.Name, Parse: func(context.Context) (edit.Parsed, error) { return edit.Parsed{Content: content}, nil }}
 	err := d.Edit.Import(ctx, []edit.Source{src}, edit.ImportOptions{Pools: pools, Lax: d.o.Lax}, d.o.Meta, func(_ edit.Source, _ edit.Result, err error) { failed = err })
 	if failed != nil {
-		err = report.Hint(fmt.Errorf("take its content into the database: %w", failed), "--lax lets faults of coexistence and glue pass")
+		hint := "--lax lets faults of coexistence and glue pass"
+		if _, own := report.ExitOf(failed); own != "" {
+			hint = own + "; " + hint
+		}
+		err = report.Hint(fmt.Errorf("take its content into the database: %w", failed), hint)
 	}
 	return err
 }

@@ -87,9 +87,9 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 	case err != nil:
 		return err
 	case in.Marker.State != plan.MarkerSound:
-		return report.Fail(report.ExitWithheld, errors.New(in.Marker.Reason), "")
+		return report.Fail(report.ExitWithheld, errors.New(in.Marker.Reason), "nothing was done; how it stands: dnsctl audit "+s.Name)
 	case len(in.Wanted) > 0:
-		return report.Hint(fmt.Errorf("zone %q is in the database and wanted on server %s", c.Zone, s.Name), "delete it there first, or leave it as it is")
+		return report.Hint(fmt.Errorf("zone %q is in the database and wanted on server %s", c.Zone, s.Name), "see what the copy has with: dnsctl quarantine show "+fmt.Sprint(c.ID)+"; to put it in place of ours, first: dnsctl zone delete "+c.Zone.String())
 	}
 	// An earlier restore of this copy that was killed may have left its secondary. A
 	// zone that was adopted and then deleted may still be there, to go back in place.
@@ -105,7 +105,7 @@ func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c
 		}
 	}
 	if len(in.Have) > 0 && !half {
-		return report.Hint(fmt.Errorf("server %s has a zone %q", s.Name, c.Zone), "nothing is replaced: look at it with dnsctl audit "+s.Name)
+		return report.Hint(fmt.Errorf("server %s has a zone %q", s.Name, c.Zone), "nothing is replaced; look at it with: dnsctl audit "+s.Name+" --all")
 	}
 	a := y.Applier
 	if err := a.Edit.DropRestored(ctx, c.Zone, o.Meta); err != nil {

@@ -227,7 +227,7 @@ func (n Named) check() error {
 		}
 	}
 	if n.ApprovedDeletions != nil && *n.ApprovedDeletions != deletions {
-		return fmt.Errorf("%d deletions are approved, but its steps delete %d zones", *n.ApprovedDeletions, deletions)
+		return fmt.Errorf("its approved_deletions is %d, but its steps delete %s", *n.ApprovedDeletions, report.Count(deletions, "zone"))
 	}
 	return nil
 }

@@ -112,12 +112,12 @@ func (in *Input) guardLimit(p *Plan) {
 	case m != nil && *m == foreign:
 		return
 	case m != nil:
-		reason = fmt.Sprintf("--max-delete says %d, but %d foreign zones would go", *m, foreign)
+		reason = fmt.Sprintf("--max-delete says %d, but %s would go", *m, report.Count(foreign, "foreign zone"))
 	case foreign+in.ForeignDeleted <= limit:
 		return
 	default:
-		reason = fmt.Sprintf("%d foreign zones would go and %d went in the last 24 hours, past the limit of %d of %d zones; --max-delete %d if that is meant",
-			foreign, in.ForeignDeleted, limit, zones, foreign)
+		reason = fmt.Sprintf("%s would go and %d went in the last 24 hours, past the limit of %d of %d zones; --max-delete %d if that is meant",
+			report.Count(foreign, "foreign zone"), in.ForeignDeleted, limit, zones, foreign)
 	}
 	for i := range p.Steps {
 		if s := &p.Steps[i]; s.open() && s.Action == report.Delete && s.Class == report.Foreign {
