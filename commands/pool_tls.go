@@ -3,8 +3,6 @@ package commands
 import (
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -63,9 +61,9 @@ func readCA(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := readOnce("tls-ca", path)
 	if err != nil {
-		return "", report.Fail(report.ExitUsage, fmt.Errorf("read --tls-ca: %w", err), "")
+		return "", err
 	}
 	var out []byte
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -78,7 +76,7 @@ func readCA(path string) (string, error) {
 		out = append(out, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
 	}
 	if out == nil {
-		return "", usagef("", "--tls-ca %s: no PEM certificate in it", path)
+		return "", usagef("it begins with -----BEGIN CERTIFICATE-----", "--tls-ca %s: there is no PEM certificate in it", path)
 	}
 	return string(out), nil
 }

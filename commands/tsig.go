@@ -159,7 +159,7 @@ func (a *App) key(ctx context.Context, text string) (fleet.Key, error) {
 func readOnce(flag, path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, report.Fail(report.ExitUsage, fmt.Errorf("--%s: %w", flag, err), "name a file that this user can read; it is read once, and its content stored sealed")
+		return nil, report.Fail(report.ExitUsage, fmt.Errorf("--%s: %w", flag, err), "name a file that this user can read")
 	}
 	return b, nil
 }

@@ -55,9 +55,12 @@ func valueError(f *pflag.Flag, value string, err error) error {
 	return usagef("", "--%s %q: %v", f.Name, value, err)
 }
 
+// neverEmpty are flags that name a file, and without which a run is quite another:
+// an empty name comes from a variable that is not set.
+var neverEmpty = []string{"plan", "plan-out", "out", "secret-file", "keep"}
+
 // checkFlags makes usage errors of what cobra finds wrong with a command's flags
-// together, and of files without a name: those come from variables that are not
-// set, and a run without the flag may be quite another.
+// together, and of files without a name.
 func checkFlags(cmd *cobra.Command) error {
 	var missing []string
 	var err error
@@ -65,7 +68,8 @@ func checkFlags(cmd *cobra.Command) error {
 		if slices.Equal(f.Annotations[cobra.BashCompOneRequiredFlag], []string{"true"}) && !f.Changed {
 			missing = append(missing, "--"+f.Name)
 		}
-		if what, _ := pflag.UnquoteUsage(f); (what == "file" || what == "folder") && f.Changed && f.Value.String() == "" {
+		if slices.Contains(neverEmpty, f.Name) && f.Changed && f.Value.String() == "" {
+			what, _ := pflag.UnquoteUsage(f)
 			err = usagef("give it a name, or leave the flag out", "--%s names no %s", f.Name, what)
 		}
 	})
