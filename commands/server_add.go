@@ -32,7 +32,8 @@ With --new it does not run yet: its credentials are made here, and dnsctl bootst
 NAME --out writes a configuration that listens at --address.
 
 Without --new it is reached over its control channel, and looked at. The credential
-in --control-key-file is read once and stored sealed. A server that has zones
+in --control-key-file is read once and stored sealed; where --control is https with
+a certificate of your own CA, the CA's goes below the key, in PEM. A server that has zones
 already stays on the policy warn for foreign zones until dnsctl server accept.
 Nothing is written to it.
 

@@ -28,7 +28,7 @@ const maxViews = 10000
 // readStats fetches the list of zones and calls yield for each with its view. It
 // returns the views that the list names.
 func readStats(ctx context.Context, url string, yield func(view string, z statsZone) error) ([]string, error) {
-	client := httpjson.NewClient(nil)
+	client := httpjson.NewClient(nil, nil)
 	defer client.Close()
 	var views []string
 	var stop error // yield's

@@ -6,6 +6,8 @@ package httpjson
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -33,11 +35,13 @@ type Client struct {
 }
 
 // NewClient is a client that sends this header with every request; it may be nil.
-func NewClient(header http.Header) *Client {
+// Certificates are those of the CAs in roots, or of the system's where that is nil.
+func NewClient(header http.Header, roots *x509.CertPool) *Client {
 	return &Client{header: header, http: http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: connectTime}).DialContext,
 			TLSHandshakeTimeout: connectTime,
+			TLSClientConfig:     &tls.Config{RootCAs: roots},
 			DisableCompression:  true,
 			MaxIdleConnsPerHost: 4,
 			IdleConnTimeout:     time.Minute,
@@ -82,10 +86,18 @@ func (c *Client) Do(ctx context.Context, method, url string, body []byte, read f
 	return err
 }
 
-// because prefers the reason why the request was given up to its symptom.
+// because prefers the reason why the request was given up to its symptom, and says
+// what is to be done about a certificate.
 func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	var bad *tls.CertificateVerificationError
+	if errors.As(err, &bad) {
+		if errors.As(err, new(x509.UnknownAuthorityError)) {
+			return fmt.Errorf("nobody vouches for its certificate: %w (the certificate of its CA, in PEM, belongs into the file of --control-key-file, below the key)", bad.Err)
+		}
+		return fmt.Errorf("its certificate is not good: %w", bad.Err)
 	}
 	return err
 }

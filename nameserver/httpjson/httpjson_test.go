@@ -110,7 +110,7 @@ func TestServersThatMisbehave(t *testing.T) {
 			t.Cleanup(s.Close)
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
-			client := httpjson.NewClient(nil)
+			client := httpjson.NewClient(nil, nil)
 			defer client.Close()
 			if _, err := get(ctx, client, s.URL); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
@@ -134,7 +134,7 @@ func TestTheServerIsAskedDirectlyAndOnlyThere(t *testing.T) {
 		_, _ = io.WriteString(w, document)
 	}))
 	defer s.Close()
-	client := httpjson.NewClient(http.Header{"X-Key": []string{"k"}})
+	client := httpjson.NewClient(http.Header{"X-Key": []string{"k"}}, nil)
 	defer client.Close()
 	for range 3 {
 		if status, err := get(t.Context(), client, s.URL); status != http.StatusOK || err != nil {

@@ -41,8 +41,8 @@ func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
 	case len(dataDir(r)) > maxSocket:
 		return nil, fmt.Errorf("%w: folder %q: its path is too long for a socket in it", errEndpoint, r.Dir)
 	}
-	key := string(r.Credential.Reveal())
-	if err := checkKeyText(key); err != nil {
+	key, _, err := readCredential(r.Credential)
+	if err != nil {
 		return nil, fmt.Errorf("control credential of server %q: %w", r.Server.Name, err)
 	}
 	db, err := databaseOf(r)

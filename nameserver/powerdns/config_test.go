@@ -226,10 +226,13 @@ func TestAFaultyConfigurationIsReported(t *testing.T) {
 func TestCredentialsAreReadAndNeverShown(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"k1\n":                                 "k1",
-		"# the key\n\n  k2  \n":                "k2",
-		"launch=gsqlite3\napi-key= k3\nx=y\n":  "k3",
-		"":                                     "",
+		"k1\n":                                "k1",
+		"# the key\n\n  k2  \n":               "k2",
+		"launch=gsqlite3\napi-key= k3\nx=y\n": "k3",
+		"":                                    "",
+		"k4\n-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n": "",
+		"k5\n-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n": "",
+		"k6\n-----BEGIN CERTIFICATE-----\nsecret":                                "",
 		"one secret-thing\n":                   "",
 		"secret-a\nsecret-b\n":                 "",
 		"$scrypt$ln=10,p=1,r=8$secret$secret=": "",

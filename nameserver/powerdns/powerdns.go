@@ -4,8 +4,11 @@
 package powerdns
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,10 +53,12 @@ func (Type) NewCredential() (secret.Plain, error) {
 var errKeyFile = errors.New("not an API key")
 
 // ReadCredential reads an API key: the file's only line, or its line api-key=KEY
-// where it is a pdns.conf.
+// where it is a pdns.conf. Certificates of CAs may follow it, in PEM (RFC 7468):
+// what an https control URL leads to has one of theirs.
 func (Type) ReadCredential(file []byte) (secret.Plain, error) {
+	text, certificates := cutPEM(string(file))
 	var lines []string
-	for line := range strings.Lines(string(file)) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if key, ok := strings.CutPrefix(line, "api-key="); ok {
 			lines = []string{strings.TrimSpace(key)}
@@ -66,10 +71,43 @@ func (Type) ReadCredential(file []byte) (secret.Plain, error) {
 	if len(lines) != 1 {
 		return secret.Plain{}, fmt.Errorf("%w: want one line with the key, or a pdns.conf with api-key=KEY", errKeyFile)
 	}
-	if err := checkKeyText(lines[0]); err != nil {
-		return secret.Plain{}, err
+	credential := secret.New([]byte(lines[0] + "\n" + certificates))
+	if certificates == "" {
+		credential = secret.New([]byte(lines[0]))
 	}
-	return secret.New([]byte(lines[0])), nil
+	_, _, err := readCredential(credential)
+	return credential, err
+}
+
+// cutPEM takes the certificates off that follow a key.
+func cutPEM(text string) (key, certificates string) {
+	if i := strings.Index(text, "-----BEGIN "); i >= 0 {
+		return text[:i], text[i:]
+	}
+	return text, ""
+}
+
+// readCredential is the API key of a credential, and the CAs that vouch for the
+// server; nil: the system's.
+func readCredential(credential secret.Plain) (key string, roots *x509.CertPool, err error) {
+	key, rest := cutPEM(string(credential.Reveal()))
+	key = strings.TrimSuffix(key, "\n")
+	if err := checkKeyText(key); err != nil || rest == "" {
+		return key, nil, err
+	}
+	roots = x509.NewCertPool()
+	for left := []byte(rest); len(bytes.TrimSpace(left)) > 0; {
+		var block *pem.Block
+		if block, left = pem.Decode(left); block == nil || block.Type != "CERTIFICATE" {
+			return "", nil, fmt.Errorf("%w: below the key there is more than certificates in PEM", errKeyFile)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return "", nil, fmt.Errorf("%w: a certificate below the key: %w", errKeyFile, err)
+		}
+		roots.AddCert(c)
+	}
+	return key, roots, nil
 }
 
 // checkKeyText makes sure that a key can stand in a header and in pdns.conf. The
@@ -98,12 +136,12 @@ func (Type) Open(t nameserver.Target) (nameserver.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := string(t.Credential.Reveal())
-	if err := checkKeyText(key); err != nil {
+	key, roots, err := readCredential(t.Credential)
+	if err != nil {
 		return nil, fmt.Errorf("control credential of server %q: %w", t.Server.Name, err)
 	}
 	return &driver{
-		client:   httpjson.NewClient(http.Header{"X-API-Key": []string{key}}), // as the manual spells it; names in HTTP have no case
+		client:   httpjson.NewClient(http.Header{"X-API-Key": []string{key}}, roots), // as the manual spells it; names in HTTP have no case
 		base:     base + apiPath,
 		key:      t.Key,
 		transfer: t.Transfer,
