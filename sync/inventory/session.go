@@ -36,6 +36,8 @@ type Store interface {
 	// WantedAmong is those of the names, none of them twice, that are wanted there.
 	WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error)
 	Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error)
+	// TombstonesAmong is those of the names, none of them twice.
+	TombstonesAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Tombstone, error)
 	Protected(ctx context.Context, server int64) ([]zone.Name, error)
 	ForeignDeletions(ctx context.Context, server int64, since time.Time) (int, error)
 	Zone(ctx context.Context, name zone.Name) (fleet.Zone, error)
@@ -166,7 +168,11 @@ func (s *Session) Look(ctx context.Context, o LookOptions) (plan.Input, error) {
 	if in.Wanted, _, err = s.Wanted(ctx); err != nil {
 		return in, err
 	}
-	if err := s.lists(ctx, &in); err != nil {
+	tombs, err := s.f.Store.Tombstones(ctx, s.Server.ID)
+	if err != nil {
+		return in, fmt.Errorf("read tombstones: %w", err)
+	}
+	if err := s.lists(ctx, &in, tombs); err != nil {
 		return in, err
 	}
 	in.Marker = s.verdict(ctx, zones)
@@ -185,10 +191,13 @@ func (s *Session) Look(ctx context.Context, o LookOptions) (plan.Input, error) {
 func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, error) {
 	in := s.input()
 	in.Partial = true
-	if err := s.lists(ctx, &in); err != nil {
+	tombs, err := s.f.Store.TombstonesAmong(ctx, s.Server.ID, names)
+	if err != nil {
+		return in, fmt.Errorf("read tombstones: %w", err)
+	}
+	if err := s.lists(ctx, &in, tombs); err != nil {
 		return in, err
 	}
-	var err error
 	if in.Wanted, err = s.f.Store.WantedAmong(ctx, s.Server.ID, names); err != nil {
 		return in, err
 	}
@@ -214,12 +223,8 @@ func (s *Session) input() plan.Input {
 		Tombstones: make(map[zone.Key]fleet.Tombstone), Protected: make(map[zone.Key]bool)}
 }
 
-// lists reads what the store knows beside the wanted list.
-func (s *Session) lists(ctx context.Context, in *plan.Input) error {
-	tombs, err := s.f.Store.Tombstones(ctx, s.Server.ID)
-	if err != nil {
-		return fmt.Errorf("read tombstones: %w", err)
-	}
+// lists adds what the store knows beside the wanted list.
+func (s *Session) lists(ctx context.Context, in *plan.Input, tombs []fleet.Tombstone) error {
 	for _, t := range tombs {
 		in.Tombstones[t.Name.Key()] = t
 	}
