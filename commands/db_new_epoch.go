@@ -76,6 +76,9 @@ func (a *App) newEpoch(ctx context.Context, o epoch.Options) (epoch.Result, erro
 		return epoch.Result{}, err
 	}
 	op := &epoch.Opener{Store: w.store, Fleet: w.fleet, Edit: w.applier.Edit}
+	progress := a.Out.Progress()
+	defer progress.Done()
+	o.Progress = progress.Update
 	return op.Open(ctx, o)
 }
 

@@ -89,7 +89,9 @@ func runDBRestore(ctx context.Context, a *App, file string, f restoreFlags) erro
 	meta := a.meta(f.comment)
 	by := a.by()
 	by.Comment = f.comment
-	res, err := s.Restore(ctx, file, store.RestoreOptions{Replace: f.replace, Other: f.other, Keep: cmp.Or(f.keep, a.keepPlace()), By: by})
+	progress := a.Out.Progress()
+	res, err := s.Restore(ctx, file, store.RestoreOptions{Replace: f.replace, Other: f.other, Keep: cmp.Or(f.keep, a.keepPlace()), By: by, Progress: progress.Update})
+	progress.Done()
 	if err != nil {
 		return err
 	}

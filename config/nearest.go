@@ -3,7 +3,7 @@ package config
 // Nearest is the candidate that differs least from s by letters inserted, left
 // out, exchanged or swapped; "" when none is near enough to have been meant.
 func Nearest(s string, candidates []string) string {
-	best, at := "", max(2, len(s)/3+1)
+	best, at := "", min(max(2, len(s)/3+1), 4)
 	for _, c := range candidates {
 		if d := distance(s, c); d < at {
 			best, at = c, d

@@ -48,6 +48,7 @@ type Options struct {
 	Meta    edit.Meta
 	// Continue only does what is left of an epoch that was opened and is pending.
 	Continue bool
+	Progress func(report.Progress) // may be nil
 }
 
 // Zone is one that could not be put past what a nameserver has.
@@ -98,7 +99,7 @@ func (o *Opener) Open(ctx context.Context, opts Options) (Result, error) {
 	if !id.Pending {
 		return res, nil
 	}
-	if err := o.step(ctx, &res, had, opts.Meta); err != nil {
+	if err := o.step(ctx, &res, had, opts); err != nil {
 		return res, err
 	}
 	if err := o.Store.FinishEpoch(ctx, id.Epoch, by); err != nil {
@@ -208,7 +209,7 @@ func (o *Opener) readOne(ctx context.Context, s fleet.Server, zones map[zone.Key
 
 // step gives a serial of this epoch to every zone that has none yet, or is behind
 // all the same.
-func (o *Opener) step(ctx context.Context, res *Result, had map[zone.Key][]zone.Serial, m edit.Meta) error {
+func (o *Opener) step(ctx context.Context, res *Result, had map[zone.Key][]zone.Serial, opts Options) error {
 	stepped, err := o.Store.Stepped(ctx, res.Epoch)
 	if err != nil {
 		return err
@@ -230,12 +231,16 @@ func (o *Opener) step(ctx context.Context, res *Result, had map[zone.Key][]zone.
 	if err != nil {
 		return err
 	}
+	done := 0
 	for part := range slices.Chunk(todo, batch) {
-		failed, err := o.Edit.Step(ctx, part, had, res.Epoch, m)
+		failed, err := o.Edit.Step(ctx, part, had, res.Epoch, opts.Meta)
 		if err != nil {
 			return fmt.Errorf("step serials: %w", err)
 		}
 		res.Stepped += len(part) - len(failed)
+		if done += len(part); opts.Progress != nil {
+			opts.Progress(report.Progress{Server: fmt.Sprintf("epoch %d", res.Epoch), Phase: "serials", Done: done, Total: len(todo)})
+		}
 		for _, z := range part {
 			if err := failed[z.Name]; err != nil {
 				res.Left = append(res.Left, Zone{z.Name, z.Edition.Serial, aheadOf(z.Edition.Serial, had[z.Name.Key()]), err.Error()})

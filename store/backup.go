@@ -113,7 +113,7 @@ func (s *Store) dumpInto(ctx context.Context, path string) error {
 				if err := to.all(ctx, &columns, `SELECT name FROM pragma_table_info(?) ORDER BY cid`, table); err != nil {
 					return err
 				}
-				return copyTable(ctx, from, to, table, columns)
+				return copyTable(ctx, from, to, table, columns, func() {})
 			})
 			if err != nil {
 				return fmt.Errorf("copy table %s: %w", table, err)
@@ -133,8 +133,9 @@ func (s *Store) dumpInto(ctx context.Context, path string) error {
 	return err
 }
 
-// copyTable adds the rows of one store's table to another's.
-func copyTable(ctx context.Context, from, to *tx, table string, columns []string) error {
+// copyTable adds the rows of one store's table to another's, and calls moved for
+// each.
+func copyTable(ctx context.Context, from, to *tx, table string, columns []string, moved func()) error {
 	// Prepared, so that octets come as such and not in hex.
 	all, err := from.PreparexContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+table)
 	if err != nil {
@@ -157,6 +158,7 @@ func copyTable(ctx context.Context, from, to *tx, table string, columns []string
 			if !yield(row) {
 				return
 			}
+			moved()
 		}
 	}
 	if err := to.d.insert(ctx, to, table, columns, each); err != nil {

@@ -19,6 +19,8 @@ type RestoreOptions struct {
 	Other   bool   // the file may be another store's than the one it replaces
 	Keep    string // new file that the present content is backed up to first; used with Replace only
 	By      fleet.By
+
+	Progress func(report.Progress) // may be nil
 }
 
 // Restored is what a restore did.
@@ -89,7 +91,7 @@ func (s *Store) Restore(ctx context.Context, file string, o RestoreOptions) (Res
 			if was.StoreID == id.Store {
 				epoch = max(epoch, was.Epoch)
 			}
-			if err := s.replace(ctx, src, t, tables); err != nil {
+			if err := s.replace(ctx, src, t, tables, o.Progress); err != nil {
 				return err
 			}
 			var err error
@@ -235,7 +237,28 @@ func (t *tx) unchanged(ctx context.Context, was Status) error {
 
 // replace puts the content of src in the place of all that is there. tables come
 // with those first that refer to others.
-func (s *Store) replace(ctx context.Context, src, t *tx, tables []string) error {
+func (s *Store) replace(ctx context.Context, src, t *tx, tables []string, progress func(report.Progress)) error {
+	skipped := func(table string) bool {
+		return slices.Contains(ofProcesses, table) || slices.Contains(ofTheMoment, table)
+	}
+	moved := func() {}
+	if progress != nil {
+		p := report.Progress{Server: "restore", Phase: "rows"}
+		for _, table := range tables {
+			var n int
+			if err := src.get(ctx, &n, `SELECT count(*) FROM `+table); err != nil {
+				return err
+			}
+			if !skipped(table) {
+				p.Total += n
+			}
+		}
+		moved = func() {
+			if p.Done++; p.Done%1000 == 0 || p.Done == p.Total {
+				progress(p)
+			}
+		}
+	}
 	for _, table := range tables {
 		if slices.Contains(ofProcesses, table) {
 			continue
@@ -245,14 +268,14 @@ func (s *Store) replace(ctx context.Context, src, t *tx, tables []string) error 
 		}
 	}
 	for _, table := range slices.Backward(tables) {
-		if slices.Contains(ofProcesses, table) || slices.Contains(ofTheMoment, table) {
+		if skipped(table) {
 			continue
 		}
 		var columns []string
 		if err := src.all(ctx, &columns, `SELECT name FROM pragma_table_info(?) ORDER BY cid`, table); err != nil {
 			return err
 		}
-		if err := copyTable(ctx, src, t, table, columns); err != nil {
+		if err := copyTable(ctx, src, t, table, columns, moved); err != nil {
 			return fmt.Errorf("write table %s: %w", table, err)
 		}
 		var counted int
