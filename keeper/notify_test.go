@@ -44,6 +44,9 @@ func (f *fakeNameservers) Notify(ctx context.Context, s fleet.Server, name zone.
 		}
 		return dnsclient.ErrTimeout
 	}
+	if !pause(ctx, time.Millisecond) { // so that it is under way while more is added
+		return ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.notified[s.Name]++
