@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"dnsctl/wire"
@@ -44,23 +45,35 @@ func (c *Client) tries() int             { return cmp.Or(c.Tries, defaultTries) 
 // UDP.
 func (c *Client) patience() time.Duration { return c.timeout() * time.Duration(1<<min(c.tries(), 6)-1) }
 
-// dial connects to the server. A connected UDP socket takes datagrams of that
-// server only, and learns at once when its port is closed.
-func (c *Client) dial(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+// dial connects to the server over TCP.
+func (c *Client) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{Timeout: c.patience()}
 	if c.Local.IsValid() {
-		local := netip.AddrPortFrom(c.Local, 0)
-		d.LocalAddr = net.UDPAddrFromAddrPort(local)
-		if network == "tcp" {
-			d.LocalAddr = net.TCPAddrFromAddrPort(local)
-		}
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.Local, 0))
 	}
-	conn, err := d.DialContext(ctx, network, addr.String())
+	conn, err := d.DialContext(ctx, "tcp", addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return conn, nil
 }
+
+// dialUDP makes a connected socket, which takes datagrams of the server only, and
+// learns at once when its port is closed.
+func (c *Client) dialUDP(addr netip.AddrPort) (*net.UDPConn, error) {
+	var local *net.UDPAddr
+	if c.Local.IsValid() {
+		local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.Local, 0))
+	}
+	conn, err := net.DialUDP("udp", local, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return conn, nil
+}
+
+// buffers are for answers over UDP.
+var buffers = sync.Pool{New: func() any { return new([udpBuffer]byte) }}
 
 // exchange sends the request until the context ends, over UDP and, where that is
 // truncated, over TCP, and returns the answer without its TSIG.
@@ -78,13 +91,18 @@ func (c *Client) exchange(ctx context.Context, addr netip.AddrPort, r *request) 
 // exchangeUDP returns the first datagram that answers the request; others are
 // passed over, since anyone can send one.
 func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *request) ([]byte, error) {
-	conn, err := c.dial(ctx, "udp", addr)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	conn, err := c.dialUDP(addr)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	buf := make([]byte, udpBuffer)
+	room := buffers.Get().(*[udpBuffer]byte)
+	defer buffers.Put(room)
+	buf := room[:]
 	stray := error(nil)
 	for try := range c.tries() {
 		if _, err := conn.Write(r.msg); err != nil {
@@ -100,7 +118,7 @@ func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *reques
 				return nil, fmt.Errorf("receive: %w", err)
 			}
 			if stray = r.match(buf[:n], false); stray == nil {
-				return buf[:n], nil
+				return append([]byte(nil), buf[:n]...), nil
 			}
 		}
 	}
@@ -112,7 +130,7 @@ func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *reques
 
 // exchangeTCP asks on a connection of its own.
 func (c *Client) exchangeTCP(ctx context.Context, addr netip.AddrPort, r *request) ([]byte, error) {
-	conn, err := c.dial(ctx, "tcp", addr)
+	conn, err := c.dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

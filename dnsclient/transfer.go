@@ -66,7 +66,7 @@ func (c *Client) stream(ctx context.Context, addr netip.AddrPort, a ask, o Trans
 	if err != nil {
 		return err
 	}
-	conn, err := c.dial(ctx, "tcp", addr)
+	conn, err := c.dial(ctx, addr)
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ type line struct {
 	n      *Notifier
 	cancel context.CancelFunc
 	wake   chan struct{}
+	work   chan operation // for those that wait for some
 
 	mu     sync.Mutex
 	server fleet.Server
@@ -120,7 +121,7 @@ func (n *Notifier) SetServers(servers []fleet.Server) {
 			l.mu.Unlock()
 			continue
 		}
-		l := &line{n: n, wake: make(chan struct{}, 1), server: s, queue: newNoticeQueue(limits{n.Rate, n.Window, n.Attempts, n.Prove}, s.Name)}
+		l := &line{n: n, wake: make(chan struct{}, 1), work: make(chan operation), server: s, queue: newNoticeQueue(limits{n.Rate, n.Window, n.Attempts, n.Prove}, s.Name)}
 		n.lines[s.ID] = l
 		n.start(l)
 	}
@@ -216,21 +217,12 @@ func (l *line) pass(ctx context.Context) time.Duration {
 		if ask {
 			l.asking++
 		}
-		server, was := l.server, *w
-		l.n.workers.Go(func() {
-			if ask {
-				l.prove(ctx, server, w, was)
-			} else {
-				l.notify(ctx, server, w, was)
-			}
-			l.mu.Lock()
-			l.busy--
-			if ask {
-				l.asking--
-			}
-			l.mu.Unlock()
-			l.kick()
-		})
+		o := operation{l.server, w, *w, ask}
+		select {
+		case l.work <- o:
+		default:
+			l.n.workers.Go(func() { l.carryOut(ctx, o) })
+		}
 	}
 	if now.Sub(l.shown) >= idle || len(l.queue.all) == 0 {
 		l.shown = now
@@ -240,6 +232,44 @@ func (l *line) pass(ctx context.Context) time.Duration {
 		return idle // the end of an operation wakes us
 	}
 	return min(idle, l.queue.wait(now, l.asking < max(1, window/2)))
+}
+
+// operation is one NOTIFY, or one question; was is the entry as it stood when
+// this began.
+type operation struct {
+	server fleet.Server
+	w      *notice
+	was    notice
+	ask    bool
+}
+
+// carryOut does an operation, and those that follow it closely: a goroutine for
+// each would grow its stack anew.
+func (l *line) carryOut(ctx context.Context, o operation) {
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		if o.ask {
+			l.prove(ctx, o.server, o.w, o.was)
+		} else {
+			l.notify(ctx, o.server, o.w, o.was)
+		}
+		l.mu.Lock()
+		l.busy--
+		if o.ask {
+			l.asking--
+		}
+		l.mu.Unlock()
+		l.kick()
+		timer.Reset(idle)
+		select {
+		case o = <-l.work:
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		}
+	}
 }
 
 // notify sends one NOTIFY; was is the entry as it stood when this began.
