@@ -56,6 +56,14 @@ type KeyHolder interface {
 	HoldKey(ctx context.Context, key zone.Name) (made bool, err error)
 }
 
+// Alterer is a Type whose servers do not serve every RRset as it came.
+type Alterer interface {
+	// Alters says what such a server may make of an RRset of a zone that is signed or
+	// not, "" when it serves it as it came; harmless when DNS works the same with it,
+	// so that it is no difference.
+	Alters(set zone.RRset, signed bool) (how string, harmless bool)
+}
+
 // Errors that drivers return, wrapped with what they are about.
 var (
 	ErrNoZone      = errors.New("the nameserver does not have the zone")

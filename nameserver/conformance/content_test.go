@@ -337,7 +337,8 @@ func limitedQueries(t *testing.T, k kind) {
 }
 
 func generated(t *testing.T, k kind) {
-	r := newRig(t, k, map[string]string{"a.test.": ""})
+	label := strings.Repeat(`\001`, 60)
+	r := newRig(t, k, map[string]string{"a.test.": "", "long.test.": zoneText + strings.Join([]string{label, label, label}, ".") + " A 127.0.0.3\n"})
 	credential, err := k.typ.NewCredential()
 	if err != nil {
 		t.Fatal(err)
@@ -385,7 +386,7 @@ func generated(t *testing.T, k kind) {
 	if list := r.inventory(t); len(list) != 0 {
 		t.Errorf("it has zones of its own: %v", list)
 	}
-	r.add(t, "a.test.")
+	r.add(t, "a.test.", "long.test.")
 	r.answers(t, "a.test.", dns.TypeA, "127.0.0.1")
 	if _, err := r.axfr(t.Context(), r.server.Address, parse("a.test.")); err != nil {
 		t.Errorf("its transfer with the pool's key: %v", err)

@@ -109,7 +109,8 @@ func pdnsConf(r nameserver.ConfigRequest, db database, api netip.AddrPort, key s
 	p("webserver-allow-from=%s\nwebserver-loglevel=none\napi=yes\napi-key=%s\n", allowed(r, api), key)
 	p("# An authority only, and a secondary only. Transfers out are for holders of the\n# zone's TSIG key, or where there is none for our own addresses.")
 	p("primary=no\nsecondary=yes\nautosecondary=no\ndnsupdate=no\nresolver=no\nallow-axfr-ips=%s", transferList(r))
-	p("allow-notify-from=%s\n8bit-dns=yes\n", prefixes(r, netip.Addr{}))
+	p("allow-notify-from=%s\n8bit-dns=yes", prefixes(r, netip.Addr{}))
+	p("# Without it, keys in a zone that is not signed would not be kept.\ndirect-dnskey=yes\n")
 	p("# Many zones transfer at a time, and large ones.\nretrieval-threads=8\nxfr-cycle-interval=10\nxfr-max-received-mbytes=4096\naxfr-lower-serial=yes")
 	return b.String()
 }

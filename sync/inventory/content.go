@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"dnsctl/fleet"
+	"dnsctl/nameserver"
 	"dnsctl/report"
 	"dnsctl/sync/plan"
 	"dnsctl/zone"
@@ -172,7 +174,7 @@ func (s *Session) compareOnce(ctx context.Context, name zone.Name, e fleet.Editi
 		c.moved = true
 		return c, nil
 	}
-	c.Differs, err = s.difference(ctx, e, d)
+	c.Differs, c.Limit, err = s.difference(ctx, e, d)
 	return c, err
 }
 
@@ -201,38 +203,45 @@ func (s *Session) walk(ctx context.Context, name zone.Name, driver *sync.Mutex, 
 	return "", nil
 }
 
-// difference says in words what differs; "" when nothing does.
-func (s *Session) difference(ctx context.Context, e fleet.Edition, d *digest) (string, error) {
+// difference says in words what differs, "" when nothing does that matters; limit
+// when all of it is what servers of this kind make of such content.
+func (s *Session) difference(ctx context.Context, e fleet.Edition, d *digest) (what, limit string, err error) {
+	if d.agrees() {
+		return "", "", nil
+	}
+	// Names and records were not kept: the database is read again for what differs.
 	missing, other := kind{text: "missing"}, kind{text: "with other records or TTL"}
-	for _, r := range d.rows {
-		switch {
-		case !r.seen:
-			missing.n++
-		case r.want != r.got:
-			other.n++
-		}
-	}
-	if missing.n+other.n+d.extra.n == 0 {
-		return "", nil
-	}
-	// Their names were not kept: the database is read again for the first of them.
-	enough := errors.New("enough")
-	err := s.f.Store.Content(ctx, e.ID, func(k zone.Key, set zone.RRset) error {
+	alterer, _ := s.Type.(nameserver.Alterer)
+	var limits []string
+	fixable, signed := d.extra.n, false // the apex comes first, and its signatures before its keys
+	err = s.f.Store.Content(ctx, e.ID, func(k zone.Key, set zone.RRset) error {
+		signed = signed || set.Type == zone.TypeRRSIG
 		i, there := d.find(d.id(k, set))
-		switch {
-		case !there:
-		case !d.rows[i].seen:
-			missing.name(set)
-		case d.rows[i].want != d.rows[i].got:
-			other.name(set)
+		if !there || d.rows[i].seen && d.rows[i].want == d.rows[i].got {
+			return nil
 		}
-		if missing.full() && other.full() {
-			return enough
+		if alterer != nil {
+			how, harmless := alterer.Alters(set, signed)
+			switch {
+			case harmless && d.rows[i].seen:
+				return nil
+			case how == "" || harmless:
+				fixable++
+			case !slices.Contains(limits, how):
+				limits = append(limits, how)
+			}
+		} else {
+			fixable++
+		}
+		if d.rows[i].seen {
+			other.add(set)
+		} else {
+			missing.add(set)
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, enough) {
-		return "", fmt.Errorf("read the content of the zone again: %w", err)
+	if err != nil {
+		return "", "", fmt.Errorf("read the content of the zone again: %w", err)
 	}
 	d.extra.text = "not in the database"
 	var parts []string
@@ -241,7 +250,10 @@ func (s *Session) difference(ctx context.Context, e fleet.Edition, d *digest) (s
 			parts = append(parts, k.String())
 		}
 	}
-	return strings.Join(parts, "; "), nil
+	if fixable == 0 {
+		limit = strings.Join(limits, "; ")
+	}
+	return strings.Join(parts, "; "), limit, nil
 }
 
 // pause waits, or ends with ctx.

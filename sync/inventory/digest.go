@@ -19,10 +19,8 @@ type kind struct {
 	names []string
 }
 
-func (k *kind) full() bool { return len(k.names) >= min(k.n, namedRRsets) }
-
-func (k *kind) name(set zone.RRset) {
-	if len(k.names) < namedRRsets {
+func (k *kind) add(set zone.RRset) {
+	if k.n++; len(k.names) < namedRRsets {
 		k.names = append(k.names, set.Owner.String()+" "+set.Type.String())
 	}
 }
@@ -92,12 +90,16 @@ func (d *digest) find(id uint64) (int, bool) {
 func (d *digest) got(k zone.Key, set zone.RRset) {
 	i, there := d.find(d.id(k, set))
 	if !there {
-		d.extra.n++
-		d.extra.name(set)
+		d.extra.add(set)
 		return
 	}
 	d.rows[i].got += d.sum(set)
 	d.rows[i].seen = true
+}
+
+// agrees says whether both contents are the same.
+func (d *digest) agrees() bool {
+	return d.extra.n == 0 && !slices.ContainsFunc(d.rows, func(r row) bool { return !r.seen || r.want != r.got })
 }
 
 // forget takes back what was got.

@@ -35,6 +35,7 @@ type Have struct {
 // that it was not compared.
 type Content struct {
 	Differs string // how it differs from the database's of the same serial
+	Limit   string // why it will always differ so on a server of this kind; "" when a transfer may help
 	Unknown string // why it could not be compared
 }
 

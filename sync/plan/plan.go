@@ -128,6 +128,8 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 	case h.Probe.SOA != "" && w.SOA != "" && !SameSOA(h.Probe.SOA, w.SOA):
 		s.set(report.Differs, report.Retransfer, "same serial, but its SOA is not ours")
 		s.Copy = true
+	case h.Content.Limit != "":
+		s.set(report.Differs, report.None, "same serial, other content: "+h.Content.Differs+": "+h.Content.Limit)
 	case h.Content.Differs != "":
 		s.set(report.Differs, report.Retransfer, "same serial, other content: "+h.Content.Differs)
 		s.Copy = true
