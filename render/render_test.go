@@ -430,3 +430,26 @@ func TestReadingEndsWithTheContext(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+func TestWhatIsDoneIsNoAlarmAndAReasonIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	o := &Output{Out: &out, Err: &out, Format: Table, Terminal: true, Color: true, Width: 80}
+	a := zone.MustParseName("a.example")
+	r := report.Report{Servers: []report.Server{
+		{Name: "ns1", Complete: true, Counts: map[report.Class]int{report.Missing: 1, report.OK: 1},
+			Items: []report.Item{{Zone: a, Class: report.Missing, Action: report.Add, Outcome: report.Done}}},
+		{Name: "ns2", Complete: true, Counts: map[report.Class]int{report.Behind: 1}, Withheld: "it is another's",
+			Items: []report.Item{{Zone: a, Class: report.Behind, Action: report.Retransfer, Outcome: report.Withheld, Reason: "it is another's"}}},
+	}}
+	if err := o.Report(r); err != nil {
+		t.Fatal(err)
+	}
+	want := "\x1b[1mns1\x1b[0m  \x1b[32m1 ok, 1 missing; steps: 1 done\x1b[0m\n" +
+		"  missing  \x1b[32madd done\x1b[0m\n    a.example.\n" +
+		"\x1b[1mns2\x1b[0m  \x1b[31m1 behind; steps: 1 withheld; all writes withheld: it is another's\x1b[0m\n" +
+		"  \x1b[35mbehind\x1b[0m  \x1b[35mretransfer withheld\x1b[0m\n    a.example.\n"
+	if out.String() != want {
+		t.Errorf("%q\nwant %q", out.String(), want)
+	}
+}

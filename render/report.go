@@ -185,16 +185,42 @@ func outcomeStyle(out report.Outcome) Style {
 // server writes one server's part for a person.
 func (o *Output) server(w io.Writer, s report.Server) {
 	style := Good
-	for c, n := range s.Counts {
-		if n > 0 && c != report.OK {
-			style = Warning
-		}
+	if open(s) {
+		style = Warning
 	}
 	if s.Error != "" || s.Busy || s.Withheld != "" || !s.Complete {
 		style = Bad
 	}
 	fmt.Fprintf(w, "%s  %s\n", o.Paint(Strong, s.Name), o.Paint(style, wrap(Clean(Summary(s)), o.Width-len(s.Name)-gap, gap)))
-	o.items(w, s.Items)
+	items := slices.Clone(s.Items)
+	for i := range items {
+		if items[i].Reason == s.Withheld {
+			items[i].Reason = "" // it stands in the line above
+		}
+	}
+	o.items(w, items)
+}
+
+// open says whether zones are not in agreement: what was done about the others is
+// proven.
+func open(s report.Server) bool {
+	left := map[report.Class]int{}
+	for c, n := range s.Counts {
+		if c != report.OK {
+			left[c] = n
+		}
+	}
+	for _, it := range s.Items {
+		if it.Outcome == report.Done {
+			left[it.Class]--
+		}
+	}
+	for _, n := range left {
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Items lists zones for a person, on standard error: what a question is about.
@@ -232,7 +258,11 @@ func (o *Output) items(w io.Writer, items []report.Item) {
 	}
 	for _, k := range kinds {
 		list := of[k]
-		heading := o.Paint(classStyle(k.class), cmp.Or(string(k.class), "dnsctl's own"))
+		style := classStyle(k.class)
+		if k.outcome == report.Done {
+			style = Plain // it was so before
+		}
+		heading := o.Paint(style, cmp.Or(string(k.class), "dnsctl's own"))
 		if k.action != report.None && k.action != "" {
 			heading += "  " + o.Paint(outcomeStyle(k.outcome), strings.TrimSpace(string(k.action)+" "+string(k.outcome)))
 		}
