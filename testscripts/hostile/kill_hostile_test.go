@@ -32,9 +32,9 @@ func killWhen(p *proxy, d *atomic.Pointer[daemon], said string, n int) {
 
 // expireLocks saves the test the seconds after which the lock of a killed run is
 // free.
-func (c *controlled) expireLocks() {
-	c.Helper()
-	execSQL(c, "sqlite", filepath.Join(c.dir, "dnsctl.db"), `UPDATE leases SET expires_at = 1 WHERE name LIKE 'server:%'`)
+func (r *rig) expireLocks() {
+	r.Helper()
+	execSQL(r, "sqlite", filepath.Join(r.dir, "dnsctl.db"), `UPDATE leases SET expires_at = 1 WHERE name LIKE 'server:%'`)
 }
 
 type copyRow struct {
