@@ -127,6 +127,42 @@ func TestContentIsComparedRecordByRecord(t *testing.T) {
 	}
 }
 
+// TestWhatAKindOfServerMakesOfContentIsNoReasonToTransferIt says it, or nothing
+// where it does no harm; what else differs is still put right.
+func TestWhatAKindOfServerMakesOfContentIsNoReasonToTransferIt(t *testing.T) {
+	longer := func(s zone.RRset) *zone.RRset { s.TTL++; return &s }
+	gone := func(zone.RRset) *zone.RRset { return nil }
+	limit := func(zone.RRset, bool) (string, bool) { return "it cannot", false }
+	harmless := func(zone.RRset, bool) (string, bool) { return "it may", true }
+	extra := []zone.RRset{{Owner: pretend.Name("odd.a.example."), Type: zone.TypeTXT, TTL: 60, Data: zone.PackRdata(fleet.TXTRdata("x"))}}
+	for name, tt := range map[string]struct {
+		alters func(zone.RRset, bool) (string, bool)
+		change func(zone.RRset) *zone.RRset
+		more   []zone.RRset
+		class  report.Class
+		action report.Action
+		reason string
+	}{
+		"a limit":                  {limit, longer, nil, report.Differs, report.None, "1 RRsets with other records or TTL (x.a.example. TXT): it cannot"},
+		"a limit by which it goes": {limit, gone, nil, report.Differs, report.None, "1 RRsets missing (x.a.example. TXT): it cannot"},
+		"a limit, and more":        {limit, longer, extra, report.Differs, report.Retransfer, "1 RRsets not in the database"},
+		"no harm":                  {harmless, longer, nil, report.OK, report.None, ""},
+		"no harm, but it is gone":  {harmless, gone, nil, report.Differs, report.Retransfer, "1 RRsets missing"},
+		"no harm, and more":        {harmless, longer, extra, report.Differs, report.Retransfer, "other content: 1 RRsets not in the database"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			deepWorld(t, func(t *testing.T, w *pretend.World, ns *pretend.Server, content *zone.Snapshot) {
+				w.Alters = tt.alters
+				ns.Swap("a.example.", altered(t, content, zone.TypeTXT, tt.change, tt.more...))
+				st := stepOf(t, deep(t, w, ns), "a.example.")
+				if st.Class != tt.class || st.Action != tt.action || !strings.Contains(st.Reason, tt.reason) {
+					t.Errorf("%s %s: %s; want %s %s: %s", st.Class, st.Action, st.Reason, tt.class, tt.action, tt.reason)
+				}
+			})
+		})
+	}
+}
+
 var errDenied = errors.New("it answers REFUSED")
 
 func TestContentThatIsNotTransferredIsCopiedOrUnknown(t *testing.T) {

@@ -134,7 +134,10 @@ func (d DNS) Walk(ctx context.Context, q inventory.Question, put func(zone.Key, 
 // Type is the kind of the world's servers.
 type Type struct{ w *World }
 
-var _ nameserver.Type = Type{}
+var (
+	_ nameserver.Type    = Type{}
+	_ nameserver.Alterer = Type{}
+)
 
 // Name implements nameserver.Type.
 func (Type) Name() string { return "pretend" }
@@ -154,6 +157,14 @@ func (t Type) CanHold(name zone.Name) error {
 		return fmt.Errorf("%w: it has an odd character", nameserver.ErrBadName)
 	}
 	return nil
+}
+
+// Alters implements nameserver.Alterer.
+func (t Type) Alters(set zone.RRset, signed bool) (how string, harmless bool) {
+	if t.w.Alters == nil {
+		return "", false
+	}
+	return t.w.Alters(set, signed)
 }
 
 // Open implements nameserver.Type.

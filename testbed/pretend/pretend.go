@@ -41,6 +41,8 @@ type World struct {
 	Servers map[string]*Server
 	// CannotHold says which names no server can have; nil: they can have all.
 	CannotHold func(name zone.Name) bool
+	// Alters says what the servers make of content; nil: nothing.
+	Alters func(set zone.RRset, signed bool) (how string, harmless bool)
 }
 
 // Primary is where the pretended mdns is: what zones should transfer from.
