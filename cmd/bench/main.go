@@ -138,9 +138,6 @@ func measures() []measure {
 	alone := func(options) []string { return []string{limit} }
 	ours := func(o options) []string { return o.stores }
 	all := func(o options) []string { return slices.Concat(o.stores, o.peers) }
-	onPostgres := func(o options) []string {
-		return slices.DeleteFunc(slices.Clone(o.stores), func(s string) bool { return s != "postgres" })
-	}
 	many := func(o options) []string {
 		if o.many == 0 {
 			return nil
@@ -162,7 +159,7 @@ func measures() []measure {
 		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
 		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
 		{"fleet", "bootstrap --wait, audit and sync of the small zones on a BIND 9 and a PowerDNS", ours, measureFleet},
-		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", onPostgres, measureWrite},
+		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", ours, measureWrite},
 	}
 }
 

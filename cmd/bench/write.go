@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,7 @@ type committed struct {
 type writers struct {
 	b      *bench
 	house  *house
+	store  *store.Store
 	editor *edit.Editor
 	to     []*receiver
 	rounds int
@@ -48,7 +50,7 @@ func measureWrite(ctx context.Context, b *bench, name string) {
 		s, err := store.Open(ctx, h.url, store.Options{})
 		in.must("open the store", err)
 		defer s.Close()
-		w := &writers{b: b, house: h, editor: &edit.Editor{Store: s, Now: time.Now}}
+		w := &writers{b: b, house: h, store: s, editor: &edit.Editor{Store: s, Now: time.Now}}
 		for i := range receivers {
 			r := receive(in, h.addr, h.key)
 			w.to = append(w.to, r)
@@ -183,6 +185,8 @@ func (w *writers) batches(ctx context.Context, t *table, name string, rate int) 
 	t.add(name+" committed", "zones/s", "", float64(len(done))/wall)
 	t.add(name+" told to all", "zones/s", ">= 2000", float64(len(done))/all)
 	t.add(name+", behind at the end", "s", "", all-wall)
+	w.b.bed.must("wait until the leader has settled all changes", w.settled(ctx))
+	t.add(name+" settled", "zones/s", "", float64(len(done))/time.Since(begin).Seconds())
 	t.spent(w.house, name, "us/zone", since, float64(len(done)), 1e6)
 }
 
@@ -212,6 +216,23 @@ func (w *writers) batch(ctx context.Context, n int) (done []committed, err error
 		done = append(done, committed{res.Zone.String(), res.Serial, time.Now()})
 	})
 	return done, err
+}
+
+// settled waits until the leader's stored cursor is past all changes: it has seen
+// them on every receiver. The cursor is stored once a second.
+func (w *writers) settled(ctx context.Context) error {
+	head, err := w.store.Head(ctx)
+	for end := time.Now().Add(2 * time.Minute); err == nil && time.Now().Before(end); {
+		var pos int64
+		if pos, err = w.store.Cursor(ctx, "keeper"); pos >= head {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err == nil {
+		err = errors.New("not within two minutes")
+	}
+	return err
 }
 
 // waits is how long each receiver waited for each version, in milliseconds.
