@@ -222,17 +222,22 @@ func (w *writers) batch(ctx context.Context, n int) (done []committed, err error
 // them on every receiver. The cursor is stored once a second.
 func (w *writers) settled(ctx context.Context) error {
 	head, err := w.store.Head(ctx)
-	for end := time.Now().Add(2 * time.Minute); err == nil && time.Now().Before(end); {
-		var pos int64
-		if pos, err = w.store.Cursor(ctx, "keeper"); pos >= head {
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("not within two minutes"))
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		switch pos, err := w.store.Cursor(ctx, "keeper"); {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil || pos >= head:
 			return err
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-tick.C
 	}
-	if err == nil {
-		err = errors.New("not within two minutes")
-	}
-	return err
 }
 
 // waits is how long each receiver waited for each version, in milliseconds.
