@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"dnsctl/fleet"
@@ -21,9 +20,8 @@ type HistoryStore interface {
 	// Versions is the present version of an edition and those that stored deltas
 	// lead back to, newest first.
 	Versions(ctx context.Context, edition int64) ([]fleet.Version, error)
-	// Deltas leads from one serial to another, oldest first; nil when history does
-	// not.
-	Deltas(ctx context.Context, edition int64, from, to zone.Serial, maxOctets int64) ([]zone.Delta, error)
+	// Since is the changes after a version, oldest first; nil when one is not kept.
+	Since(ctx context.Context, edition, version int64) ([]zone.Delta, error)
 }
 
 // Rollback gives a zone the content that it had under an earlier serial, under a
@@ -54,13 +52,14 @@ func (e *Editor) rollback(ctx context.Context, history HistoryStore, z fleet.Zon
 	if err != nil {
 		return res, zone.Delta{}, err
 	}
-	if err := hadOnce(z, versions, to); err != nil {
+	version, err := hadOnce(z, versions, to)
+	if err != nil {
 		return res, zone.Delta{}, err
 	}
 	if to == before {
 		return res, zone.Delta{OldSOA: z.Edition.SOA, NewSOA: z.Edition.SOA}, nil
 	}
-	now, then, err := e.parts(ctx, history, z, to)
+	now, then, err := e.parts(ctx, history, z, version)
 	if err != nil {
 		return res, zone.Delta{}, err
 	}
@@ -93,34 +92,34 @@ func (e *Editor) rollback(ctx context.Context, history HistoryStore, z fleet.Zon
 	return res, d, err
 }
 
-// hadOnce makes sure that exactly one version that can be had again has the
-// serial.
-func hadOnce(z fleet.Zone, versions []fleet.Version, serial zone.Serial) error {
+// hadOnce is the version that has the serial: exactly one that can be had again
+// must.
+func hadOnce(z fleet.Zone, versions []fleet.Version, serial zone.Serial) (version int64, err error) {
 	n := 0
 	for _, v := range versions {
 		if v.Serial == serial {
-			n++
+			n, version = n+1, v.Version
 		}
 	}
 	switch {
 	case n == 1:
-		return nil
+		return version, nil
 	case n > 1:
-		return report.Hint(fmt.Errorf("zone %q has had serial %d %d times (serials wrap, RFC 1982): which one is meant is not clear", z.Name, serial, n),
+		return 0, report.Hint(fmt.Errorf("zone %q has had serial %d %d times (serials wrap, RFC 1982): which one is meant is not clear", z.Name, serial, n),
 			"go back to the serial before or after it, then make the last change by hand; see: dnsctl zone history "+z.Name.String())
 	}
 	oldest := versions[len(versions)-1].Serial
 	if len(versions) == 1 {
-		return report.Hint(fmt.Errorf("zone %q: serial %d is not kept", z.Name, serial), fmt.Sprintf("only the present one, %d, is", oldest))
+		return 0, report.Hint(fmt.Errorf("zone %q: serial %d is not kept", z.Name, serial), fmt.Sprintf("only the present one, %d, is", oldest))
 	}
-	return report.Hint(fmt.Errorf("zone %q: serial %d is not kept", z.Name, serial),
+	return 0, report.Hint(fmt.Errorf("zone %q: serial %d is not kept", z.Name, serial),
 		fmt.Sprintf("the oldest that is kept is %d; see: dnsctl zone history %s", oldest, z.Name))
 }
 
-// parts is as much of a zone as has changed since a serial, as it is and as it
+// parts is as much of a zone as has changed since a version, as it is and as it
 // was: all RRsets of every owner concerned, and the SOA.
-func (e *Editor) parts(ctx context.Context, history HistoryStore, z fleet.Zone, since zone.Serial) (now, then *zone.Snapshot, err error) {
-	deltas, err := history.Deltas(ctx, z.Edition.ID, since, z.Edition.Serial, math.MaxInt64)
+func (e *Editor) parts(ctx context.Context, history HistoryStore, z fleet.Zone, since int64) (now, then *zone.Snapshot, err error) {
+	deltas, err := history.Since(ctx, z.Edition.ID, since)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -142,18 +141,40 @@ func (s *Store) Deltas(ctx context.Context, edition int64, from, to zone.Serial,
 		if err != nil || len(chain) == 0 || octets > maxOctets {
 			return err
 		}
-		out = slices.Grow(out, len(chain))
-		return t.each(ctx, func(rows *sqlx.Rows) error {
-			var removed, added []byte
-			var version int64
-			if err := rows.Scan(&version, &removed, &added); err != nil {
-				return err
-			}
-			d, err := unpackDelta(edition, version, removed, added)
-			out = append(out, d)
-			return err
-		}, `SELECT version, removed, added FROM deltas WHERE edition_id = ? AND version BETWEEN ? AND ? ORDER BY version`,
-			edition, chain[0].Version, chain[len(chain)-1].Version)
+		out, err = t.deltas(ctx, edition, chain[0].Version, chain[len(chain)-1].Version)
+		return err
 	})
+	return out, err
+}
+
+// Since is the stored changes that made the versions of an edition after this one,
+// oldest first, also those before an epoch; nil when one of them is not kept.
+func (s *Store) Since(ctx context.Context, edition, version int64) ([]zone.Delta, error) {
+	var out []zone.Delta
+	err := s.view(ctx, func(t *tx) error {
+		out = nil
+		var n, last int64
+		err := t.row(ctx, `SELECT count(*), COALESCE(max(version), 0) FROM deltas WHERE edition_id = ? AND version > ?`, edition, version).Scan(&n, &last)
+		if err != nil || n == 0 || last != version+n {
+			return err
+		}
+		out, err = t.deltas(ctx, edition, version+1, last)
+		return err
+	})
+	return out, err
+}
+
+func (t *tx) deltas(ctx context.Context, edition, first, last int64) ([]zone.Delta, error) {
+	out := make([]zone.Delta, 0, last-first+1)
+	err := t.each(ctx, func(rows *sqlx.Rows) error {
+		var removed, added []byte
+		var version int64
+		if err := rows.Scan(&version, &removed, &added); err != nil {
+			return err
+		}
+		d, err := unpackDelta(edition, version, removed, added)
+		out = append(out, d)
+		return err
+	}, `SELECT version, removed, added FROM deltas WHERE edition_id = ? AND version BETWEEN ? AND ? ORDER BY version`, edition, first, last)
 	return out, err
 }

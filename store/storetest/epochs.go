@@ -114,6 +114,12 @@ var epochTests = map[string]func(*testing.T, *env){
 		if d, err := e.Deltas(t.Context(), a.Edition.ID, 91, 92, 1<<20); err != nil || len(d) != 1 {
 			t.Errorf("after the step: %v, %v", d, err)
 		}
+		// What people had before the epoch can be had again.
+		if res, _, err := ed.Rollback(t.Context(), e, a.Name, 5, false, edit.Meta{}); err != nil || res.Serial != 93 {
+			t.Errorf("rollback across the epoch: %+v, %v", res, err)
+		}
+		snap, _ = e.snapshot(e.zone("a.example."))
+		same(t, snap, content(t, "a.example.", 93, 3))
 		if _, err := e.OpenEpoch(t.Context(), "a test", by("db new-epoch")); err != nil {
 			t.Fatal(err)
 		}
