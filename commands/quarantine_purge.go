@@ -2,14 +2,10 @@ package commands
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"dnsctl/fleet"
 	"dnsctl/render"
-	"dnsctl/report"
 )
 
 func newQuarantinePurgeCmd(a *App) *cobra.Command {
@@ -53,11 +49,7 @@ func runQuarantinePurge(ctx context.Context, a *App, args []string) error {
 		}
 	}
 	for _, id := range ids {
-		err := s.PurgeCopy(ctx, id)
-		if errors.Is(err, fleet.ErrInUse) {
-			return report.Hint(fmt.Errorf("copy %d is back on its nameserver and protected there: %w", id, err), fmt.Sprintf("dnsctl zone adopt takes the zone into the database, dnsctl quarantine release %d ends the protection", id))
-		}
-		if err != nil {
+		if err := s.PurgeCopy(ctx, id); err != nil {
 			return copyError(err)
 		}
 		n++

@@ -69,7 +69,7 @@ func (a *App) zoneError(ctx context.Context, name zone.Name, err error) error {
 
 // named adds to "no such pool", server or key what may have been meant.
 func named(err, kind error, name, command string, known []string) error {
-	if !errors.Is(err, kind) {
+	if _, hint := report.ExitOf(err); hint != "" || !errors.Is(err, kind) {
 		return err
 	}
 	if near := config.Nearest(name, known); near != "" {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -228,6 +229,10 @@ func (*postgres) explain(err error, place string) error {
 	case errors.As(err, &e):
 	case errors.As(err, &n), errors.Is(err, driver.ErrBadConn), errors.Is(err, net.ErrClosed):
 		return report.Hint(wrapped, "PostgreSQL cannot be reached or went away: is it running, and is the address right? What was committed is kept, the rest was not done")
+	case errors.Is(err, pq.ErrSSLNotSupported):
+		return report.Hint(wrapped, "this PostgreSQL does not speak TLS: turn it on there, or say sslmode=disable in the URL where the way to it is safe")
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return report.Hint(wrapped, "its certificate is not trusted here: name the CA in the URL with sslrootcert=FILE, and the host as the certificate has it")
 	default:
 		return err
 	}

@@ -141,7 +141,7 @@ func (s *Store) Unprotect(ctx context.Context, id int64, by fleet.By) (c report.
 			return err
 		}
 		if n == 0 {
-			return report.Hint(fmt.Errorf("copy %d is not back on its nameserver: %w to release", id, fleet.ErrNoCopy), "the copies that protect a zone are those with a time in RESTORED: dnsctl quarantine list")
+			return report.Hint(fmt.Errorf("copy %d protects nothing on a nameserver: there is %w to release", id, fleet.ErrNoCopy), "the copies that do are those with a time in RESTORED: dnsctl quarantine list")
 		}
 		return s.addEvent(ctx, t, report.Event{Actor: by.Actor, Command: by.Command, Action: "release", Zone: c.Zone, Server: c.Server, Serial: c.Serial,
 			Comment: by.Comment, Before: "protected", Result: fmt.Sprintf("copy %d", id)})
@@ -170,13 +170,12 @@ func (s *Store) PurgeCopy(ctx context.Context, id int64) error {
 		if err != nil || n > 0 {
 			return err
 		}
-		if err := t.get(ctx, &n, `SELECT count(*) FROM quarantine WHERE id = ?`, id); err != nil {
-			return err
+		c, err := scanCopy(t.row(ctx, selectCopies+` WHERE id = ?`, id))
+		if err != nil {
+			return none(err, fmt.Errorf("copy %d: %w", id, fleet.ErrNoCopy))
 		}
-		if n == 0 {
-			return fmt.Errorf("copy %d: %w", id, fleet.ErrNoCopy)
-		}
-		return report.Hint(fmt.Errorf("copy %d is restored and protected on its server: %w", id, fleet.ErrInUse), "adopt the zone or release it first")
+		return report.Hint(fmt.Errorf("copy %d is %w: it is back on server %s and protected there", id, fleet.ErrInUse, c.Server),
+			fmt.Sprintf("take the zone into the database with: dnsctl zone adopt %s %s; or end the protection with: dnsctl quarantine release %d", c.Server, c.Zone, id))
 	})
 }
 
