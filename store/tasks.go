@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -92,42 +94,33 @@ func (s *Store) Tasks(ctx context.Context, server string) ([]report.Task, error)
 	return out, err
 }
 
-// DueTasks takes up to limit tasks of a server ("" is all) that are due and that
-// nobody has taken, oldest first, for holder and for a time.
+// DueTasks takes up to limit tasks of a server that are due and that nobody has
+// taken, oldest first, for holder and for a time.
 func (s *Store) DueTasks(ctx context.Context, server, holder string, limit int, ttl time.Duration) ([]report.Task, error) {
+	const ofServer = ` WHERE server_id = (SELECT id FROM servers WHERE name = ?)`
 	out := []report.Task{}
 	err := s.change(ctx, func(t *tx) error {
 		out = out[:0]
 		now := millis(s.now())
-		type due struct {
-			id  int64
-			key []byte
-		}
-		var list []due
-		err := t.each(ctx, func(rows *sqlx.Rows) error {
-			var d due
-			err := rows.Scan(&d.id, &d.key)
-			list = append(list, d)
-			return err
-		}, `SELECT server_id, zone FROM tasks WHERE next_at <= ? AND lease_until <= ? AND (? = '' OR server_id IN (SELECT id FROM servers WHERE name = ?))
-			ORDER BY next_at, server_id, zone LIMIT ?`+s.d.skipLocked(), now, now, server, server, limit)
+		var due [][]byte
+		err := t.all(ctx, &due, `SELECT zone FROM tasks`+ofServer+` AND next_at <= ? AND lease_until <= ?
+			ORDER BY next_at, zone LIMIT ?`+s.d.skipLocked(), server, now, now, limit)
 		if err != nil {
 			return err
 		}
-		for _, d := range list {
-			if _, err := t.exec(ctx, `UPDATE tasks SET leased_by = ?, lease_until = ? WHERE server_id = ? AND zone = ?`, holder, now+ttl.Milliseconds(), d.id, d.key); err != nil {
-				return err
-			}
-			err := t.each(ctx, func(rows *sqlx.Rows) error {
-				k, err := scanTask(rows)
-				out = append(out, k)
-				return err
-			}, selectTasks+` WHERE t.server_id = ? AND t.zone = ?`, d.id, d.key)
-			if err != nil {
-				return err
-			}
+		nothing := func(*sqlx.Rows) error { return nil }
+		if err := in(ctx, t, due, nothing, `UPDATE tasks SET leased_by = ?, lease_until = ?`+ofServer+` AND zone IN (?) RETURNING zone`, holder, now+ttl.Milliseconds(), server); err != nil {
+			return err
 		}
-		return nil
+		err = in(ctx, t, due, func(rows *sqlx.Rows) error {
+			k, err := scanTask(rows)
+			out = append(out, k)
+			return err
+		}, selectTasks+` WHERE s.name = ? AND t.zone IN (?)`, server)
+		slices.SortFunc(out, func(a, b report.Task) int {
+			return cmp.Or(a.NextTry.Compare(b.NextTry), cmp.Compare(a.Zone.Key(), b.Zone.Key()))
+		})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("take tasks: %w", err)

@@ -103,11 +103,14 @@ var keeperTests = map[string]func(*testing.T, *env){
 		if names, _ := e.due("ns1", "x"); !slices.Equal(names, []string{"ns1 a.example.", "ns1 b.example."}) {
 			t.Fatalf("due %v", names)
 		}
-		if names, _ := e.due("", "y"); !slices.Equal(names, []string{"ns2 a.example."}) {
+		if names, _ := e.due("ns1", "y"); names != nil {
+			t.Fatalf("taken twice: %v", names)
+		}
+		if names, _ := e.due("ns2", "y"); !slices.Equal(names, []string{"ns2 a.example."}) {
 			t.Fatalf("due %v", names)
 		}
 		e.clock.advance(2 * time.Minute)
-		if names, _ := e.due("", "z"); len(names) != 3 {
+		if names, _ := e.due("ns1", "z"); len(names) != 2 {
 			t.Fatalf("due after the lease %v", names)
 		}
 		e.clock.advance(time.Hour)
