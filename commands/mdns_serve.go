@@ -88,6 +88,9 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	if len(a.Config.MDNS.Listen) == 0 {
 		return usagef("for instance --listen 127.0.0.1:5300", "there is no address to listen on")
 	}
+	if n := len(a.Config.MDNS.NSID); n > mdns.MaxNSID {
+		return usagef("a host name will do", "mdns.nsid has %d octets, and may have %d", n, mdns.MaxNSID)
+	}
 	listen, err := parseAddrs("listen", a.Config.MDNS.Listen, portDNS)
 	if err != nil {
 		return err

@@ -102,8 +102,8 @@ type MDNS struct {
 	// client for one.
 	TLSClientCA string `key:"tls_client_ca" flag:"tls-client-ca"`
 
-	// What to answer to who asks which server this is (NSID, RFC 5001); empty is
-	// nothing.
+	// What to answer to who asks which server this is (NSID, RFC 5001), up to 128
+	// octets; empty is nothing.
 	NSID string `key:"nsid"`
 
 	// How many TCP connections are served at once, those over TLS among them.

@@ -2,6 +2,7 @@ package mdns
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -36,7 +37,7 @@ type Config struct {
 	CacheBytes   int64         // budget for zones' content in memory
 	MaxMessage   int           // greatest message of a transfer, in octets
 	UDPSize      int           // greatest answer over UDP, in octets (RFC 9715)
-	NSID         string        // answer to RFC 5001's option; empty: none
+	NSID         string        // answer to RFC 5001's option, up to MaxNSID octets; empty: none
 
 	IdleTimeout  time.Duration // between queries on a TCP connection
 	ReadTimeout  time.Duration // from a query's first octet to its last
@@ -49,7 +50,13 @@ type Config struct {
 	MaxLoads        int // zones being read from the store at once
 }
 
+// MaxNSID bounds Config.NSID, so that it fits beside every question.
+const MaxNSID = 128
+
 func (c *Config) setDefaults() error {
+	if len(c.NSID) > MaxNSID {
+		return fmt.Errorf("mdns: NSID of %d octets, more than %d", len(c.NSID), MaxNSID)
+	}
 	if c.Source == nil || c.Sealer == nil || len(c.Listen) == 0 {
 		return errors.New("mdns: Source, Sealer and Listen must be set")
 	}

@@ -2,6 +2,7 @@ package mdns
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"time"
@@ -35,6 +36,8 @@ type request struct {
 	scope  scope
 	key    wire.Key
 	signer *wire.Signer // nil: unsigned
+	of     version      // what the answer is of, where the client asked about that
+	why    wire.EDE     // what the rcode does not say
 	enc    wire.Encoder
 	ans    answer
 	pools  [16]int64
@@ -61,7 +64,7 @@ type transferStarter func(ctx context.Context, r *request, e *entry) error
 // to start instead. The result is out unchanged where nothing is to be sent. The
 // error is errLater, or that of start.
 func (r *request) handle(ctx context.Context, msg, out []byte, peer netip.AddrPort, start transferStarter) ([]byte, error) {
-	r.peer, r.signer, r.scope, r.key = peer, nil, scope{}, wire.Key{}
+	r.peer, r.signer, r.scope, r.key, r.of, r.why = peer, nil, scope{}, wire.Key{}, version{}, wire.EDE{}
 	var err error
 	r.q, err = wire.ParseQuery(msg)
 	switch {
@@ -174,7 +177,32 @@ func (r *request) optReply() wire.Reply {
 	if r.q.EDNS.NSID {
 		o.NSID = r.s.cfg.NSID
 	}
+	o.EDE = r.why
+	if r.of.apex == "" {
+		return o
+	}
+	if t := r.q.Question.Type; r.q.EDNS.Expire && (t == zone.TypeSOA || t == zone.TypeAXFR || t == zone.TypeIXFR) {
+		o.HasExpire, o.Expire = true, r.of.expire
+	}
+	if r.q.EDNS.ZoneVersion {
+		o.HasVersion, o.Labels, o.Serial = true, uint8(r.of.apex.Labels()), r.of.serial
+	}
 	return o
+}
+
+// version is which version of which zone is answered from.
+type version struct {
+	apex   zone.Name
+	serial zone.Serial
+	expire uint32
+}
+
+// about says what is answered from, before the answer is begun; soa is any text
+// that ends as the SOA's rdata: expire, minimum.
+func (r *request) about(apex zone.Name, serial zone.Serial, soa string) {
+	if r.q.EDNS.Expire || r.q.EDNS.ZoneVersion {
+		r.of = version{apex, serial, binary.BigEndian.Uint32([]byte(soa[len(soa)-8:]))}
+	}
 }
 
 // tail is the room that OPT and TSIG need at the end of a message.
@@ -215,7 +243,24 @@ func (r *request) fail(out []byte, rcode wire.Rcode) []byte {
 func (r *request) refuse(out []byte, reason string) []byte {
 	r.s.m.refused.WithLabelValues(reason).Inc()
 	r.logRefusal(reason)
+	r.why = refusals[reason]
 	return r.fail(out, wire.RcodeRefused)
+}
+
+// refusals says more to a client, by the reason. That a zone exists is told only
+// to those who see it.
+var refusals = map[string]wire.EDE{
+	"zone":          {Code: wire.EDENotAuthoritative},
+	"class":         {Code: wire.EDENotAuthoritative},
+	"notify":        {Code: wire.EDENotSupported, Text: "this is a primary"},
+	"AXFR over UDP": {Code: wire.EDENotSupported, Text: "AXFR is over TCP"},
+	"without TLS":   {Code: wire.EDEProhibited, Text: "this zone is transferred over TLS only"},
+}
+
+// unable answers SERVFAIL: the zone is ours, and cannot be answered for.
+func (r *request) unable(out []byte, code uint16) []byte {
+	r.why = wire.EDE{Code: code}
+	return r.fail(out, wire.RcodeServFail)
 }
 
 func (r *request) logRefusal(reason string) {
@@ -233,12 +278,13 @@ func (r *request) logRefusal(reason string) {
 // answer answers an ordinary question about a name of the zone.
 func (r *request) answer(ctx context.Context, out []byte, e *entry) ([]byte, error) {
 	if e.held() {
-		return r.fail(out, wire.RcodeServFail), nil
+		return r.unable(out, wire.EDEInvalidData), nil
 	}
 	q := r.q.Question
 	begin := len(out)
 	if q.Type == zone.TypeSOA && !r.q.EDNS.DO && len(q.Name) == len(e.apex) {
 		// The question that secondaries ask needs no content.
+		r.about(e.apex, e.serial, e.form.soa)
 		r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
 		if !e.putSOA(&r.enc) {
 			r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
@@ -253,7 +299,7 @@ func (r *request) answer(ctx context.Context, out []byte, e *entry) ([]byte, err
 		return r.refuse(out, "zone"), nil
 	case err != nil:
 		r.s.log.Error("zone cannot be answered for", "zone", e.apex.String(), "err", err)
-		return r.fail(out, wire.RcodeServFail), nil
+		return r.unable(out, wire.EDENotReady), nil
 	}
 	a := &r.ans
 	a.reset()
@@ -262,6 +308,7 @@ func (r *request) answer(ctx context.Context, out []byte, e *entry) ([]byte, err
 		return other != nil && other.zoneID == e.zoneID
 	}
 	a.resolve(c, q, r.q.EDNS.DO)
+	r.about(c.apex, c.snap.Serial(), string(c.snap.SOASet().Data))
 	r.begin(out, wire.Full, "", r.limit(), a.rcode, a.aa)
 	a.write(&r.enc)
 	return r.finish(begin, a.rcode), nil

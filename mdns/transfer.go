@@ -27,7 +27,7 @@ func (r *request) transfer(ctx context.Context, out []byte, start transferStarte
 	case e == nil:
 		return r.refuse(out, "zone"), nil
 	case e.held():
-		return r.fail(out, wire.RcodeServFail), nil
+		return r.unable(out, wire.EDEInvalidData), nil
 	case !r.tls && !r.access.plain(r.scope, e):
 		return r.refuse(out, "without TLS"), nil
 	case r.udp && q.Type == zone.TypeAXFR:
@@ -43,6 +43,7 @@ func (r *request) transfer(ctx context.Context, out []byte, start transferStarte
 // onlySOA answers an IXFR with the zone's SOA.
 func (r *request) onlySOA(out []byte, e *entry) []byte {
 	begin := len(out)
+	r.about(e.apex, e.serial, e.form.soa)
 	r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
 	if !e.putSOA(&r.enc) {
 		r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
@@ -64,13 +65,15 @@ func (r *request) changesOverUDP(ctx context.Context, out []byte, e *entry) ([]b
 				return r.refuse(out, "zone"), nil
 			}
 			r.s.log.Error("changes cannot be read", "zone", e.apex.String(), "err", err)
-			return r.fail(out, wire.RcodeServFail), nil
+			return r.unable(out, wire.EDENotReady), nil
 		}
 	}
 	if deltas == nil {
 		return r.onlySOA(out, e), nil
 	}
 	begin := len(out)
+	last := &deltas[len(deltas)-1]
+	r.about(e.apex, last.To(), string(last.NewSOA.Data))
 	r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
 	for set := range ixfr(deltas) {
 		if !r.enc.Set(wire.SectionAnswer, set) {
@@ -170,7 +173,7 @@ func (o *outbox) transfer(ctx context.Context, r *request, e *entry) error {
 		o.buf = r.refuse(o.buf, "zone")
 	} else {
 		o.c.s.log.Error("transfer cannot begin", "zone", e.apex.String(), "peer", o.c.peer.String(), "err", err)
-		o.buf = r.fail(o.buf, wire.RcodeServFail)
+		o.buf = r.unable(o.buf, wire.EDENotReady)
 	}
 	return o.close(begin)
 }
@@ -190,9 +193,12 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 	switch {
 	case g.deltas != nil:
 		t.apex = e.apex
+		last := &g.deltas[len(g.deltas)-1]
+		r.about(t.apex, last.To(), string(last.NewSOA.Data))
 		err = t.sendChanges(g.deltas)
 	case g.content != nil:
 		t.apex, serial = g.content.apex, g.content.snap.Serial()
+		r.about(t.apex, serial, string(g.content.snap.SOASet().Data))
 		err = t.sendContent(g.content)
 	default:
 		err = t.sendLoading(ctx, g.loading)
@@ -287,6 +293,11 @@ func (t *stream) sendLoading(ctx context.Context, f *flight) error {
 				}
 			}
 			t.apex = soa.Owner
+			p, err := zone.ParseSOA(soa.Data.First())
+			if err != nil {
+				return err
+			}
+			t.r.about(soa.Owner, p.Serial, string(soa.Data))
 			t.start()
 			if err := t.add(soa); err != nil {
 				return err

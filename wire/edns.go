@@ -8,19 +8,23 @@ import (
 
 // EDNS option codes that are understood.
 const (
-	OptNSID      = 3  // RFC 5001
-	OptKeepalive = 11 // RFC 7828
+	OptNSID        = 3  // RFC 5001
+	OptExpire      = 9  // RFC 7314
+	OptKeepalive   = 11 // RFC 7828
+	OptEDE         = 15 // RFC 8914
+	OptZoneVersion = 19 // RFC 9660
 )
 
 // EDNS is what an OPT record says (RFC 6891). The zero value means that there
 // was none.
 type EDNS struct {
-	Present   bool
-	Version   uint8
-	UDPSize   uint16 // octets that the sender can take over UDP, as sent
-	DO        bool
-	NSID      bool // the option was there
-	Keepalive bool // the option was there
+	Present bool
+	Version uint8
+	UDPSize uint16 // octets that the sender can take over UDP, as sent
+	DO      bool
+
+	// The options that were there.
+	NSID, Expire, Keepalive, ZoneVersion bool
 }
 
 // parseOPT reads an OPT record; false when it is malformed.
@@ -45,6 +49,10 @@ func parseOPT(rec Record) (EDNS, bool) {
 		switch code {
 		case OptNSID:
 			e.NSID = true
+		case OptExpire: // empty in a question, as the version is; with octets it is none
+			e.Expire = l == 0
+		case OptZoneVersion:
+			e.ZoneVersion = l == 0
 		case OptKeepalive:
 			// A client's option is empty (RFC 7828 section 3.2.1).
 			if l != 0 {
@@ -63,7 +71,30 @@ type Reply struct {
 	DO        bool   // echoed (RFC 3225 section 3)
 	Keepalive int    // idle timeout in units of 100 ms; below 0: no option
 	NSID      string // identifier; empty: no option
+	EDE       EDE    // code 0: no option
+
+	HasExpire bool
+	Expire    uint32 // seconds until a copy of the zone is too old to be served
+
+	HasVersion bool
+	Labels     uint8       // of the zone's apex, without the root's
+	Serial     zone.Serial // of the content that the answer is of
 }
+
+// EDE says more of an error than its rcode (RFC 8914).
+type EDE struct {
+	Code uint16
+	Text string
+}
+
+// Codes of EDE.
+const (
+	EDENotReady         = 14
+	EDEProhibited       = 18
+	EDENotAuthoritative = 20
+	EDENotSupported     = 21
+	EDEInvalidData      = 24
+)
 
 // Len is how many octets the OPT record takes.
 func (r Reply) Len() int {
@@ -73,6 +104,15 @@ func (r Reply) Len() int {
 	}
 	if r.NSID != "" {
 		n += 4 + len(r.NSID)
+	}
+	if r.HasExpire {
+		n += 4 + 4
+	}
+	if r.HasVersion {
+		n += 4 + 6
+	}
+	if r.EDE.Code != 0 {
+		n += 4 + 2 + len(r.EDE.Text)
 	}
 	return n
 }
@@ -100,6 +140,21 @@ func (e *Encoder) OPT(r Reply, rcode Rcode) bool {
 		b = append(b, 0, OptNSID)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(r.NSID)))
 		b = append(b, r.NSID...)
+	}
+	if r.HasExpire {
+		b = append(b, 0, OptExpire, 0, 4)
+		b = binary.BigEndian.AppendUint32(b, r.Expire)
+	}
+	if r.HasVersion {
+		const soaSerial = 0 // the type of version
+		b = append(b, 0, OptZoneVersion, 0, 6, r.Labels, soaSerial)
+		b = binary.BigEndian.AppendUint32(b, uint32(r.Serial))
+	}
+	if r.EDE.Code != 0 {
+		b = append(b, 0, OptEDE)
+		b = binary.BigEndian.AppendUint16(b, uint16(2+len(r.EDE.Text)))
+		b = binary.BigEndian.AppendUint16(b, r.EDE.Code)
+		b = append(b, r.EDE.Text...)
 	}
 	e.buf = b
 	e.counts[SectionAdditional]++

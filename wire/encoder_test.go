@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -248,6 +249,22 @@ func TestOPTCarriesTheRcodeAndOptions(t *testing.T) {
 	o := m.IsEdns0()
 	if o == nil || o.UDPSize() != 1232 || !o.Do() || m.Rcode != dns.RcodeBadVers || len(o.Option) != 2 {
 		t.Errorf("got %v", m.String())
+	}
+	all := Reply{Keepalive: -1, HasExpire: true, Expire: 86400, HasVersion: true, Labels: 2, Serial: 4000000000, EDE: EDE{EDEProhibited, "no"}}
+	e.Reset(nil, Header{}, Full, "", MaxMessage)
+	if !e.OPT(all, 0) || e.Len()-HeaderLen != all.Len() {
+		t.Errorf("length %d, want %d", e.Len()-HeaderLen, all.Len())
+	}
+	if err := m.Unpack(e.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	got := m.IsEdns0().Option
+	want := []dns.EDNS0{
+		&dns.EDNS0_EXPIRE{Expire: 86400}, &dns.EDNS0_ZONEVERSION{LabelCount: 2, Version: "\xee\x6b\x28\x00"},
+		&dns.EDNS0_EDE{InfoCode: 18, ExtraText: "no"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("options %v, want %v", got, want)
 	}
 	e.Reset(nil, Header{}, Full, "", HeaderLen+5)
 	if e.OPT(Reply{Keepalive: -1}, 0) {

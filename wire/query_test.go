@@ -25,7 +25,8 @@ func TestParseQueryReadsWhatAServerNeeds(t *testing.T) {
 	m.RecursionDesired = true
 	m.SetEdns0(4096, true)
 	o := m.IsEdns0()
-	o.Option = append(o.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_TCP_KEEPALIVE{Code: dns.EDNS0TCPKEEPALIVE})
+	o.Option = append(o.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_TCP_KEEPALIVE{Code: dns.EDNS0TCPKEEPALIVE},
+		&dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE, Empty: true}, &dns.EDNS0_LOCAL{Code: OptZoneVersion})
 	m.SetTsig("key.example.", dns.HmacSHA256, 300, 1000)
 	signed, _, err := dns.TsigGenerate(m, "c2VjcmV0", "", false)
 	if err != nil {
@@ -39,7 +40,7 @@ func TestParseQueryReadsWhatAServerNeeds(t *testing.T) {
 		q.Serial != 4000000000 || q.QuestionEnd != HeaderLen+17+4 {
 		t.Errorf("got %+v", q)
 	}
-	if want := (EDNS{Present: true, UDPSize: 4096, DO: true, NSID: true, Keepalive: true}); q.EDNS != want {
+	if want := (EDNS{Present: true, UDPSize: 4096, DO: true, NSID: true, Keepalive: true, Expire: true, ZoneVersion: true}); q.EDNS != want {
 		t.Errorf("EDNS %+v, want %+v", q.EDNS, want)
 	}
 	if q.TSIG == nil || q.TSIG.KeyName != name("key.example.") || q.TSIG.Time != 1000 || q.TSIG.Fudge != 300 ||
