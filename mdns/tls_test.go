@@ -359,9 +359,6 @@ func TestHalfOpenHandshakesAreBoundedInTimeAndNumber(t *testing.T) {
 // TestKdigTransfersOverTLS has another implementation ask.
 func TestKdigTransfersOverTLS(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("kdig"); err != nil {
-		t.Skip("kdig is not installed (Debian's knot-dnsutils)")
-	}
 	m := newMemory()
 	m.configure(func(m *memory) {
 		m.pools[0].AllowTransfer, m.pools[0].TLS = nil, fleet.PoolTLS{Require: true, Clients: []string{"ns1.test"}}

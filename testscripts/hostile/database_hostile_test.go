@@ -36,7 +36,7 @@ func TestStoresThatAreAbsentNewerOrEmptyAreExit10(t *testing.T) {
 	}{
 		"absent": {"folder/typo.db", []string{`^dnsctl: error: there is no store at .*folder/typo\.db$`, `^dnsctl: hint: make it with: dnsctl db init --store `}},
 		"newer":  {"newer.db", []string{`newer\.db has schema 999, which is newer than this program's \d+$`, `^dnsctl: hint: use the newer dnsctl$`}},
-		"empty":  {"empty.db", []string{`empty\.db is not initialised$`, `^dnsctl: hint: run: dnsctl db init$`}},
+		"empty":  {"empty.db", []string{`empty\.db is not initialised$`, `^dnsctl: hint: run: dnsctl --store sqlite:empty\.db db init$`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
