@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,10 +54,7 @@ func Name(s string) zone.Name { return zone.MustParseName(s) }
 func New(t testing.TB) *World {
 	t.Helper()
 	w := &World{TB: t, Sealer: "this store", Servers: make(map[string]*Server)}
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), store.Options{
-		Create: true, Recipient: func(context.Context) (string, error) { return "nobody", nil }})
-	w.must(err)
-	t.Cleanup(func() { s.Close() })
+	s := NewStore(t)
 	w.Store = s
 	w.Edit = &edit.Editor{Store: s, Now: time.Now}
 	dns := DNS{w}
