@@ -151,7 +151,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 		case now.After(deadline):
 			return out, nil
 		}
-		if err := pause(ctx, betweenPasses); err != nil {
+		if err := inventory.Pause(ctx, betweenPasses); err != nil {
 			return out, err
 		}
 	}
@@ -162,17 +162,6 @@ const (
 	patience      = 4  // stragglers get that many times what one pass gives them
 	betweenPasses = time.Second
 )
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // created counts the zones that are wanted by now and that the pass did not know
 // of.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/report"
 	"dnsctl/store"
+	"dnsctl/testbed/pretend"
 	"dnsctl/zone"
 	"dnsctl/zone/zonefile"
 )
@@ -24,13 +24,8 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func editor(t *testing.T) (*edit.Editor, *store.Store) {
 	t.Helper()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), store.Options{
-		Create: true, Recipient: func(context.Context) (string, error) { return "nobody", nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	_, err = s.CreatePool(t.Context(), fleet.Pool{Name: "eu", Primaries: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5300")},
+	s := pretend.NewStore(t)
+	_, err := s.CreatePool(t.Context(), fleet.Pool{Name: "eu", Primaries: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5300")},
 		NS: []zone.Name{name("ns1.example.net"), name("ns2.example.net")}, Unmanaged: fleet.Delete}, nil, fleet.By{})
 	if err != nil {
 		t.Fatal(err)

@@ -137,20 +137,14 @@ func makeEntry(z fleet.Served) (*entry, error) {
 
 // setSOA gives the entry a form of its own, and the serial.
 func (e *entry) setSOA(pools *[]int64, set zone.RRset) error {
-	rdata := set.Data.First()
-	soa, err := zone.ParseSOA(rdata)
+	soa, err := zone.ParseSOA(set.Data.First())
 	if err != nil {
 		return fmt.Errorf("zone %s: %w", e.apex, err)
 	}
-	at := len(rdata) - soaTail
-	e.form = &form{pools, rdata[:at] + "\x00\x00\x00\x00" + rdata[at+4:], set.TTL}
+	e.form = &form{pools, soa.WithSerial(0).Rdata(), set.TTL}
 	e.serial, e.floor = soa.Serial, soa.Serial
 	return nil
 }
-
-// soaTail is how many octets an SOA's rdata has behind its names: the serial and
-// four times (RFC 1035 section 3.3.13).
-const soaTail = 20
 
 // of is a copy of the entry of that zone; nil when it has none under the name.
 func (x *index) of(name zone.Name, zoneID int64) *entry {

@@ -43,7 +43,13 @@ func shape(t *testing.T, file string, statements ...string) []string {
 			t.Fatal(err)
 		}
 	}
-	rows, err := db.Query("SELECT name || ' ' || COALESCE(sql, '') FROM sqlite_schema ORDER BY name")
+	return texts(t, db, "SELECT name || ' ' || COALESCE(sql, '') FROM sqlite_schema ORDER BY name")
+}
+
+// texts is the first column of what the query yields.
+func texts(t *testing.T, db *sql.DB, query string) []string {
+	t.Helper()
+	rows, err := db.Query(query)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +365,7 @@ func followReadme(t *testing.T, database *url.URL) {
 // name.
 func TestTheTablesAreThoseOfThePackages(t *testing.T) {
 	t.Parallel()
-	columns := func(schema []byte) (list []string) {
+	columns := func(schema []byte) []string {
 		db, err := sql.Open("postgres", testbed.StartPostgres(t, testbed.PostgresOptions{NoFsync: true}).NewDatabase(t))
 		if err != nil {
 			t.Fatal(err)
@@ -368,22 +374,7 @@ func TestTheTablesAreThoseOfThePackages(t *testing.T) {
 		if _, err := db.Exec(string(schema)); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := db.Query("SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var s string
-			if err := rows.Scan(&s); err != nil {
-				t.Fatal(err)
-			}
-			list = append(list, s)
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		return list
+		return texts(t, db, "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1")
 	}
 	packaged, err := os.ReadFile("/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql")
 	if err != nil {

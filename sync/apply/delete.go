@@ -8,6 +8,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/report"
+	"dnsctl/sync/inventory"
 	"dnsctl/sync/plan"
 )
 
@@ -187,7 +188,7 @@ func (r *run) gone(ctx context.Context, st *plan.Step) error {
 		if try == 10 {
 			return errors.New(left)
 		}
-		if err := pause(ctx, askEvery); err != nil {
+		if err := inventory.Pause(ctx, askEvery); err != nil {
 			return err
 		}
 	}

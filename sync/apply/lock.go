@@ -8,6 +8,7 @@ import (
 
 	"dnsctl/fleet"
 	"dnsctl/report"
+	"dnsctl/sync/inventory"
 )
 
 // Locks is the leases of the store.
@@ -47,7 +48,7 @@ func WithLock(ctx context.Context, locks Locks, server, holder string, work func
 		if waited >= lockWait {
 			return report.Fail(report.ExitBusy, fmt.Errorf("server %s is held by another dnsctl (%s)", server, lease.Holder), "wait for it to end, or ask it what it does: dnsctl server show "+server)
 		}
-		if err := pause(ctx, askEvery); err != nil {
+		if err := inventory.Pause(ctx, askEvery); err != nil {
 			return err
 		}
 	}
@@ -78,7 +79,7 @@ func WithLock(ctx context.Context, locks Locks, server, holder string, work func
 // lease does.
 func keep(ctx context.Context, locks Locks, lease fleet.Lease) error {
 	renewed := time.Now()
-	for pause(ctx, lockTTL/6) == nil {
+	for inventory.Pause(ctx, lockTTL/6) == nil {
 		began := time.Now()
 		try, cancel := context.WithTimeout(ctx, lockTTL/6)
 		_, err := locks.Renew(try, lease, lockTTL)

@@ -164,7 +164,7 @@ func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet
 			}
 			nudge = now.Add(nudgeAfter)
 		}
-		if err := pause(ctx, askEvery); err != nil {
+		if err := inventory.Pause(ctx, askEvery); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -61,7 +60,7 @@ func (r *run) prove(ctx context.Context) {
 			p.nudge(ctx)
 			nudge = r.Now().Add(2 * nudgeAfter)
 		}
-		if err := pause(ctx, askEvery); err != nil {
+		if err := inventory.Pause(ctx, askEvery); err != nil {
 			p.giveUp(err)
 			return
 		}
@@ -197,16 +196,4 @@ func (r *run) questions(steps []*plan.Step) []inventory.Question {
 		q[i] = r.s.Question(st.Zone)
 	}
 	return q
-}
-
-// pause waits, or ends with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -224,7 +224,7 @@ func (a *Applier) proveServed(ctx context.Context, s *inventory.Session, name zo
 			}
 			nudge = now.Add(nudgeAfter)
 		}
-		if err := pause(ctx, askEvery); err != nil {
+		if err := inventory.Pause(ctx, askEvery); err != nil {
 			return err
 		}
 	}

@@ -98,7 +98,7 @@ func (s *Session) compare(ctx context.Context, name zone.Name, driver *sync.Mute
 	var c compared
 	for try := range contentTries {
 		if try > 0 {
-			if err := pause(ctx, contentPause); err != nil {
+			if err := Pause(ctx, contentPause); err != nil {
 				return c, err
 			}
 		}
@@ -256,8 +256,8 @@ func (s *Session) difference(ctx context.Context, e fleet.Edition, d *digest) (w
 	return strings.Join(parts, "; "), limit, nil
 }
 
-// pause waits, or ends with ctx.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits, or ends with ctx and its error.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
