@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -89,7 +90,11 @@ func (a *App) confirmAcceptance(s fleet.Server, what bootstrap.Acceptance) error
 		return nil
 	}
 	hint := "if that is meant, add --yes"
-	ok, err := a.Out.Confirm(fmt.Sprintf("%s of %s would be foreign and %d stale, for dnsctl sync to delete.", report.Count(len(what.Foreign), "zone"), s.Name, len(what.Stale)), len(list))
+	question, answer := fmt.Sprintf("%s of %s would be foreign and %d stale, for dnsctl sync to delete.", report.Count(len(what.Foreign), "zone"), s.Name, len(what.Stale)), strconv.Itoa(len(list))
+	if len(list) == 0 {
+		question, answer = fmt.Sprintf("Nothing on %s would be foreign or stale.", s.Name), s.Name
+	}
+	ok, err := a.Out.Confirm(question, answer)
 	switch {
 	case errors.Is(err, render.ErrNoAnswer):
 		return report.Fail(report.ExitWithheld, fmt.Errorf("server %s: not confirmed, and there is no terminal to ask on: nothing was changed", s.Name), hint)

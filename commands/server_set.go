@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -154,7 +155,7 @@ func (a *App) mayLeave(s fleet.Server, stale []zone.Name, allowed int) error {
 	}
 	if n := len(stale); n > deleteFreely && n > allowed {
 		hint := fmt.Sprintf("if that is meant: --max-delete %d", n)
-		ok, err := a.Out.Confirm(fmt.Sprintf("%d zones will be stale on server %s, and removed from it.", n, s.Name), n)
+		ok, err := a.Out.Confirm(fmt.Sprintf("%d zones will be stale on server %s, and removed from it.", n, s.Name), strconv.Itoa(n))
 		switch {
 		case errors.Is(err, render.ErrNoAnswer):
 			return report.Fail(report.ExitWithheld, fmt.Errorf("%d zones would be stale on server %s, which is more than %d", n, s.Name, max(allowed, deleteFreely)), hint)

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -136,7 +137,7 @@ func (a *App) confirmDeletions(progress *render.Progress) func(server string, de
 		progress.Done()
 		a.Out.Items(deletions)
 		question := fmt.Sprintf("%s will be deleted from server %s.", report.Count(len(deletions), "zone"), server)
-		ok, err := a.Out.Confirm(question, len(deletions))
+		ok, err := a.Out.Confirm(question, strconv.Itoa(len(deletions)))
 		return ok && err == nil
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -96,7 +97,7 @@ func (a *App) mayDelete(n, allowed int) error {
 		return nil
 	}
 	hint := fmt.Sprintf("if that is meant: --max-delete %d", n)
-	ok, err := a.Out.Confirm(fmt.Sprintf("%s will be deleted, and dropped by their nameservers.", report.Count(n, "zone")), n)
+	ok, err := a.Out.Confirm(fmt.Sprintf("%s will be deleted, and dropped by their nameservers.", report.Count(n, "zone")), strconv.Itoa(n))
 	switch {
 	case errors.Is(err, render.ErrNoAnswer):
 		return report.Fail(report.ExitWithheld, fmt.Errorf("%d zones would be deleted at once, which is more than %d", n, max(allowed, deleteFreely)), hint)

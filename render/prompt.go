@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 )
 
@@ -47,14 +46,14 @@ func (i *interruptible) Read(p []byte) (int, error) {
 // standard error is no terminal.
 var ErrNoAnswer = errors.New("nobody to ask: not on a terminal")
 
-// Confirm asks a person to type a number, which is what the question is about:
-// how many zones will be deleted. Anything else is a no. It returns ErrNoAnswer
+// Confirm asks a person to type what the question is about: how many zones will
+// be deleted, or a server's name. Anything else is a no. It returns ErrNoAnswer
 // where nobody can be asked.
-func (o *Output) Confirm(question string, count int) (bool, error) {
+func (o *Output) Confirm(question, answer string) (bool, error) {
 	if !o.InTerminal || !o.ErrTerminal {
 		return false, ErrNoAnswer
 	}
-	fmt.Fprintf(o.Err, "%s\nType %s to confirm: ", Clean(question), o.PaintErr(Strong, strconv.Itoa(count)))
+	fmt.Fprintf(o.Err, "%s\nType %s to confirm: ", Clean(question), o.PaintErr(Strong, Clean(answer)))
 	if o.lines == nil {
 		o.lines = bufio.NewReader(o.In)
 	}
@@ -62,5 +61,5 @@ func (o *Output) Confirm(question string, count int) (bool, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)
 	}
-	return strings.TrimSpace(line) == strconv.Itoa(count), nil
+	return strings.TrimSpace(line) == answer, nil
 }

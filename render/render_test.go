@@ -236,20 +236,20 @@ func TestConfirmAsksForTheNumberAndOnlyOnATerminal(t *testing.T) {
 	t.Parallel()
 	o, _, errs := output(Table, true)
 	o.In = strings.NewReader("yes\n 12 \n")
-	if ok, err := o.Confirm("12 zones will be deleted.", 12); ok || err != nil {
+	if ok, err := o.Confirm("12 zones will be deleted.", "12"); ok || err != nil {
 		t.Errorf("yes is no number: %v, %v", ok, err)
 	}
-	if ok, err := o.Confirm("12 zones will be deleted.", 12); !ok || err != nil {
+	if ok, err := o.Confirm("12 zones will be deleted.", "12"); !ok || err != nil {
 		t.Errorf("12: %v, %v", ok, err)
 	}
-	if ok, err := o.Confirm("12 zones will be deleted.", 12); ok || err != nil {
+	if ok, err := o.Confirm("12 zones will be deleted.", "12"); ok || err != nil {
 		t.Errorf("end of input: %v, %v", ok, err)
 	}
 	if !strings.Contains(errs.String(), "Type 12 to confirm: ") {
 		t.Error(errs)
 	}
 	o, _, _ = output(Table, false)
-	if _, err := o.Confirm("?", 1); !errors.Is(err, ErrNoAnswer) {
+	if _, err := o.Confirm("?", "1"); !errors.Is(err, ErrNoAnswer) {
 		t.Error(err)
 	}
 }
