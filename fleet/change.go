@@ -61,6 +61,7 @@ type StagedContent struct {
 	ID                      int64
 	SOA                     zone.RRset
 	RRsets, Records, Octets int
+	Chunked                 bool // it is there in chunks too, which are quicker to read
 }
 
 // Committed says what became of one zone of a commit.

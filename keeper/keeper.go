@@ -53,6 +53,8 @@ type Store interface {
 	// Sweep removes content that nobody uses, Expire what is older than it is kept
 	// for; of the feed only what the cursor has passed.
 	Sweep(ctx context.Context) error
+	// Rechunk makes what large zones are quicker to read from where that is missing.
+	Rechunk(ctx context.Context) error
 	Identity(ctx context.Context) (fleet.Identity, error)
 	Pools(ctx context.Context) ([]fleet.Pool, error)
 	Zone(ctx context.Context, name zone.Name) (fleet.Zone, error)
@@ -156,6 +158,9 @@ func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 		for {
 			if err := k.Store.Sweep(ctx); err != nil && ctx.Err() == nil {
 				k.Log.Warn("sweep", "err", err)
+			}
+			if err := k.Store.Rechunk(ctx); err != nil && ctx.Err() == nil {
+				k.Log.Warn("keep large zones quick to read", "err", err)
 			}
 			by := fleet.By{Actor: k.Meta.Actor, Command: "retention"}
 			if err := k.Store.Expire(ctx, k.Retention, cursorName, by); err != nil && ctx.Err() == nil {

@@ -80,6 +80,7 @@ type committing struct {
 	deleted, purged  sql.NullInt64
 	kind             fleet.Kind
 	undelete         bool // by this commit
+	chunked          bool // its chunks are current
 }
 
 // newMember is a membership to be written.
@@ -115,10 +116,10 @@ func (w *commit) lock(ctx context.Context) error {
 	err := in(ctx, w.t, ids, func(rows *sqlx.Rows) error {
 		var id int64
 		var c committing
-		err := rows.Scan(&id, &c.edition, &c.content, &c.version, &c.serial)
+		err := rows.Scan(&id, &c.edition, &c.content, &c.version, &c.serial, &c.chunked)
 		w.have[id] = &c
 		return err
-	}, `SELECT zone_id, id, content_id, version, serial FROM editions WHERE zone_id IN (?) ORDER BY zone_id, audience, signing`+w.s.d.forUpdate())
+	}, `SELECT zone_id, id, content_id, version, serial, chunked = version FROM editions WHERE zone_id IN (?) ORDER BY zone_id, audience, signing`+w.s.d.forUpdate())
 	if err != nil {
 		return fmt.Errorf("lock zones: %w", err)
 	}

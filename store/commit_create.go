@@ -17,7 +17,7 @@ import (
 
 var (
 	zoneColumns    = []string{"id", "name", "name_case", "kind", "serial_style", "created_at"}
-	editionColumns = []string{"id", "zone_id", "content_id", "version", "serial", "soa", "signed", "rrsets", "records", "octets", "changed_at"}
+	editionColumns = []string{"id", "zone_id", "content_id", "version", "serial", "soa", "signed", "rrsets", "records", "octets", "changed_at", "chunked"}
 	rrsetKey       = []string{"content_id", "owner", "type", "covers"}
 )
 
@@ -28,12 +28,21 @@ type edition struct {
 	soa                        zone.RRset
 	signed                     bool
 	rrsets, records, octets    int
+	chunked                    bool // the content's chunks are of this version
+}
+
+// chunks is the column chunked.
+func (e edition) chunks() int64 {
+	if e.chunked {
+		return e.version
+	}
+	return 0
 }
 
 func editionRows(list []edition, now int64) iter.Seq[[]any] {
 	return func(yield func([]any) bool) {
 		for _, e := range list {
-			if !yield([]any{e.id, e.zone, e.content, e.version, int64(e.serial), e.soa.AppendWire(nil), flag(e.signed), e.rrsets, e.records, e.octets, now}) {
+			if !yield([]any{e.id, e.zone, e.content, e.version, int64(e.serial), e.soa.AppendWire(nil), flag(e.signed), e.rrsets, e.records, e.octets, now, e.chunks()}) {
 				return
 			}
 		}
@@ -88,6 +97,7 @@ func (w *commit) create(ctx context.Context) error {
 			e.soa, e.rrsets, e.records, e.octets = c.Content.SOASet(), c.Content.RRsets(), c.Content.Records(), c.Content.Octets()
 		} else {
 			e.soa, e.rrsets, e.records, e.octets = c.Staged.SOA, c.Staged.RRsets, c.Staged.Records, c.Staged.Octets
+			e.chunked = c.Staged.Chunked
 		}
 		if e.serial, err = serialOf(c.Name, e.soa); err != nil {
 			return err

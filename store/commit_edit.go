@@ -23,6 +23,16 @@ func (w *commit) edit(ctx context.Context) error {
 		}
 		editions = append(editions, ed)
 	}
+	for i, e := range w.Edits {
+		if c := w.have[e.Zone.ID]; e.Staged.ID != 0 {
+			editions[i].chunked = e.Staged.Chunked
+		} else if c.chunked {
+			var err error
+			if editions[i].chunked, err = w.keepChunks(ctx, c.content, e); err != nil {
+				return err
+			}
+		}
+	}
 	if err := w.dropRRsets(ctx); err != nil {
 		return fmt.Errorf("drop RRsets: %w", err)
 	}

@@ -143,9 +143,10 @@ const part = 512
 
 // Stream is Snapshot for who cannot wait: read is called with the version and the
 // next RRsets again and again while rows are read, in canonical order and first
-// with those of the apex, which the SOA is among. An error may still follow.
+// with those of the apex, which the SOA is among. An error may still follow. Large
+// zones are read from their chunks.
 func (s *Store) Stream(ctx context.Context, edition int64, read func(version int64, sets iter.Seq[zone.RRset])) (*zone.Snapshot, int64, error) {
-	snap, version, err := s.load(ctx, edition, read)
+	snap, version, err := s.stream(ctx, edition, read)
 	if err == nil {
 		return snap, version, nil
 	}
@@ -158,6 +159,26 @@ func (s *Store) Stream(ctx context.Context, edition int64, read func(version int
 		return nil, 0, cerr
 	}
 	return nil, 0, fmt.Errorf("load zone %q: %w", c.apex, s.explain(ctx, err))
+}
+
+// stream reads chunks where there are such, and rows where there are none or they
+// are damaged. When some of them were given already that fails once.
+func (s *Store) stream(ctx context.Context, edition int64, read func(int64, iter.Seq[zone.RRset])) (*zone.Snapshot, int64, error) {
+	if read == nil {
+		return s.load(ctx, edition, nil)
+	}
+	given := false
+	snap, version, err := s.loadChunks(ctx, edition, func(version int64, sets iter.Seq[zone.RRset]) {
+		given = true
+		read(version, sets)
+	})
+	if errors.Is(err, errChunk) {
+		s.giveUpChunks(ctx, edition, err)
+	}
+	if errors.Is(err, errNoChunks) || errors.Is(err, errChunk) && !given {
+		return s.load(ctx, edition, read)
+	}
+	return snap, version, err
 }
 
 // Content yields an edition's RRsets in canonical order, all from one state of the

@@ -41,36 +41,52 @@ func (s *Store) Stage(ctx context.Context, content *zone.Snapshot) (fleet.Staged
 	if err != nil {
 		return fleet.StagedContent{}, fmt.Errorf("stage zone %q: %w", content.Apex(), err)
 	}
-	next, stop := iter.Pull2(content.From(""))
+	renew := func(ctx context.Context, t *tx) error {
+		n, err := t.exec(ctx, `UPDATE contents SET expires_at = ? WHERE id = ? AND state = 'staged'`, millis(s.now().Add(stagedFor)), out.ID)
+		if err == nil && n == 0 {
+			err = fleet.ErrStagedGone
+		}
+		return err
+	}
+	err = s.inTurns(ctx, "rrsets", rrsetColumns, rrsetRows(out.ID, content.From("")), renew)
+	if err == nil && out.RRsets >= chunksFrom {
+		out.Chunked = true
+		err = s.inTurns(ctx, "chunks", chunkColumns, chunkRows(out.ID, content.From(""), content.Apex().Key()), renew)
+	}
+	if err != nil {
+		return fleet.StagedContent{}, errors.Join(fmt.Errorf("stage zone %q: %w", content.Apex(), err), s.Unstage(context.WithoutCancel(ctx), out))
+	}
+	return out, nil
+}
+
+// inTurns inserts many rows in short transactions, each of which begins with
+// first. A row that rows yields may be used again for the next.
+func (s *Store) inTurns(ctx context.Context, table string, columns []string, rows iter.Seq[[]any], first func(context.Context, *tx) error) error {
+	next, stop := iter.Pull(rows)
 	defer stop()
-	key, set, more := next()
+	row, more := next()
 	for more {
 		// Once only: the rows are pulled, so this cannot be run again.
 		err := s.changeOnce(ctx, func(t *tx) error {
 			start := time.Now()
-			n, err := t.exec(ctx, `UPDATE contents SET expires_at = ? WHERE id = ? AND state = 'staged'`, millis(s.now().Add(stagedFor)), out.ID)
-			if err != nil {
+			if err := first(ctx, t); err != nil {
 				return err
 			}
-			if n == 0 {
-				return fleet.ErrStagedGone
-			}
-			batch := func(yield func(zone.Key, zone.RRset) bool) {
+			return s.d.insert(ctx, t, table, columns, func(yield func([]any) bool) {
 				for i := 1; more; i++ {
-					ok := yield(key, set)
-					key, set, more = next()
-					if !ok || i%256 == 0 && time.Since(start) > turnTime {
+					ok := yield(row)
+					row, more = next()
+					if !ok || i%64 == 0 && time.Since(start) > turnTime {
 						return
 					}
 				}
-			}
-			return s.d.insert(ctx, t, "rrsets", rrsetColumns, rrsetRows(out.ID, batch))
+			})
 		})
 		if err != nil {
-			return fleet.StagedContent{}, errors.Join(fmt.Errorf("stage zone %q: %w", content.Apex(), err), s.Unstage(context.WithoutCancel(ctx), out))
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // Unstage gives up staged content; Sweep removes it.
@@ -123,7 +139,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 // sweepContent deletes a content that nobody uses, from its first owner on. It
 // never looks back: PostgreSQL passes over what was deleted as if it were there.
 func (s *Store) sweepContent(ctx context.Context, id int64) error {
-	var swept []byte // up to here; nil at the start
+	var swept []byte // up to here; nil at the start, and when all are
 	for more := true; more; {
 		// Once only: swept moves.
 		err := s.changeOnce(ctx, func(t *tx) error {
@@ -141,6 +157,9 @@ func (s *Store) sweepContent(ctx context.Context, id int64) error {
 			}
 			if more {
 				return nil
+			}
+			if more, err = t.dropChunks(ctx, id); err != nil || more {
+				return err
 			}
 			_, err = t.exec(ctx, `DELETE FROM contents WHERE id = ?`, id)
 			return err

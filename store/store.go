@@ -56,6 +56,7 @@ type Store struct {
 	stmts  map[string]*sql.Stmt
 
 	zonesMade, analyzeAt atomic.Int64 // see created
+	badChunks            sync.Map     // editions whose chunks are not to be read, see giveUpChunks
 }
 
 // Open opens the store that a URL names: sqlite:PATH or postgres://... . On

@@ -26,6 +26,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 		{"commit", commitTests},
 		{"content", contentTests},
 		{"stage", stageTests},
+		{"chunks", chunkTests},
 		{"members", memberTests},
 		{"feed", feedTests},
 		{"fleet", fleetTests},
