@@ -229,19 +229,25 @@ func trimmed(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// writeYAML writes a JSON value as YAML, fields in the same order.
+// writeYAML writes a JSON value as YAML, fields in the same order. It is encoded
+// first and written then, because the encoder makes mere text of a writer's error.
 func writeYAML(w io.Writer, b []byte) error {
 	var n yaml.Node
 	if err := yaml.Unmarshal(b, &n); err != nil {
 		return fmt.Errorf("encode YAML: %w", err)
 	}
 	block(&n)
-	e := yaml.NewEncoder(w)
+	var text bytes.Buffer
+	e := yaml.NewEncoder(&text)
 	e.SetIndent(2)
 	if err := e.Encode(&n); err != nil {
 		return fmt.Errorf("encode YAML: %w", err)
 	}
-	return e.Close()
+	if err := e.Close(); err != nil {
+		return fmt.Errorf("encode YAML: %w", err)
+	}
+	_, err := w.Write(text.Bytes())
+	return err
 }
 
 // block turns JSON's style into YAML's own. Only plain words lose their quotes:

@@ -41,7 +41,7 @@ func TestReadersThatGoAwayAreSilentAndTheResultKeepsItsCode(t *testing.T) {
 		args []string
 	}{
 		{0, []string{"zone", "list"}}, {0, []string{"zone", "list", "-o", "json"}}, {0, []string{"zone", "export", "many.example"}},
-		{0, []string{"record", "list", "many.example", "-o", "csv"}}, {0, []string{"zone", "import", "--zone", "many.example", "many.zone", "-q"}},
+		{0, []string{"record", "list", "many.example", "-o", "csv"}}, {0, []string{"record", "list", "many.example", "-o", "yaml"}}, {0, []string{"db", "status", "-o", "yaml"}}, {0, []string{"zone", "import", "--zone", "many.example", "many.zone", "-q"}},
 		{0, []string{"config", "show"}}, {0, []string{"help", "exit-codes"}}, {0, []string{"db", "status"}},
 		{1, []string{"zone", "import", "bad.zone", "-q"}}, {1, []string{"zone", "check", "bad.zone", "-q"}},
 		{4, []string{"zone", "check", "--zone", "many.example", "many.zone", "bad.zone", "-q"}},
