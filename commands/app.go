@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -50,25 +51,29 @@ type globalFlags struct {
 }
 
 func newApp(args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) *App {
-	a := &App{env: env, Now: now, asked: askedFormat(args)}
-	a.Out = render.Detect(stdin, stdout, stderr, "auto", a.getenv)
+	a := &App{env: env, Now: now}
+	a.asked = cmp.Or(asked(args, "--output", "-o"), a.getenv("DNSCTL_OUTPUT"))
+	color := cmp.Or(asked(args, "--color", ""), a.getenv("DNSCTL_COLOR"))
+	a.Out = render.Detect(stdin, stdout, stderr, color, a.getenv)
 	a.Log = slog.New(slog.DiscardHandler)
 	return a
 }
 
-// askedFormat finds -o in a command line that may be wrong elsewhere.
-func askedFormat(args []string) string {
+// asked finds a flag's value in a command line that may be wrong elsewhere. short
+// is the flag's letter with its dash, "" where it has none.
+func asked(args []string, long, short string) string {
 	for i, arg := range args {
 		if arg == "--" {
 			break
 		}
-		if (arg == "-o" || arg == "--output") && i+1 < len(args) {
+		if (arg == long || short != "" && arg == short) && i+1 < len(args) {
 			return args[i+1]
 		}
-		for _, prefix := range []string{"--output=", "-o=", "-o"} {
-			if v, ok := strings.CutPrefix(arg, prefix); ok && v != "" {
-				return v
-			}
+		if v, ok := strings.CutPrefix(arg, long+"="); ok {
+			return v
+		}
+		if v, ok := strings.CutPrefix(arg, short); ok && short != "" && v != "" {
+			return strings.TrimPrefix(v, "=")
 		}
 	}
 	return ""

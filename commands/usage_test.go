@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"bytes"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -48,6 +49,34 @@ func TestWrongCommandLinesSayWhatIsWrongWithThem(t *testing.T) {
 		}
 		if code != report.ExitUsage || out != "" || !strings.HasPrefix(errs, head+"\nUsage: ") {
 			t.Errorf("%s: exit %d, %s\nwant %s", line, code, errs, head)
+		}
+	}
+}
+
+func TestErrorsOfTheCommandLineLookAsItAsksFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		line, env string
+		color     bool
+		json      bool
+	}{
+		{"zone liist", "", false, false},
+		{"zone liist --color always", "", true, false},
+		{"--color=always zone list --bogus", "", true, false},
+		{"zone liist", "DNSCTL_COLOR=always", true, false},
+		{"zone liist --color never", "CLICOLOR_FORCE=1", false, false},
+		{"zone liist --color never", "DNSCTL_COLOR=always", false, false},
+		{"zone liist -- --color always -o json", "", false, false},
+		{"zone liist -o json", "", false, true},
+		{"-ojson zone liist", "", false, true},
+		{"zone liist", "DNSCTL_OUTPUT=json", false, true},
+		{"zone liist -o=table", "DNSCTL_OUTPUT=json", false, false},
+	} {
+		var out, errs bytes.Buffer
+		env := []string{"HOME=" + t.TempDir(), "XDG_DATA_HOME=" + t.TempDir(), c.env}
+		code := Run(t.Context(), strings.Fields(c.line), strings.NewReader(""), &out, &errs, env)
+		if code != report.ExitUsage || strings.Contains(errs.String(), "\x1b[") != c.color || strings.HasPrefix(errs.String(), "{") != c.json {
+			t.Errorf("%s %s: exit %d, %q", c.env, c.line, code, errs.String())
 		}
 	}
 }
