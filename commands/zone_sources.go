@@ -96,10 +96,15 @@ func (s *sources) addFolder(dir string) error {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() || slices.Contains(noZoneFiles, filepath.Ext(path)) {
+		if slices.Contains(noZoneFiles, filepath.Ext(path)) {
 			return nil
 		}
-		if conf, err := isNamedConf(path); err != nil || conf {
+		// A link counts as what it leads to; folders behind links are not entered,
+		// and a link that leads nowhere fails when it is read.
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			return nil
+		}
+		if conf, err := isNamedConf(path); err == nil && conf {
 			return nil // what cannot be read fails when it is parsed
 		}
 		s.addFile(path, "")
@@ -219,9 +224,14 @@ func zoneOfFile(path string) (name zone.Name, usual bool) {
 func (s *sources) addNamedConf(path string) error {
 	conf, err := namedconf.Read(path, namedconf.Options{MapPath: s.maps})
 	if err != nil {
+		var e *namedconf.Error
+		if errors.As(err, &e) && e.Hint != "" {
+			err = report.Hint(err, e.Hint)
+		}
 		s.missing = append(s.missing, missing{path: path, err: err})
 		return nil
 	}
+	hint := namedconf.MovedHint // said once, not for each of a thousand files
 	for _, z := range conf.Zones {
 		if !z.Primary() || z.Class != "IN" || s.only != "" && !z.Name.Equal(s.only) || z.Name == zone.Root && s.only != zone.Root {
 			continue
@@ -232,7 +242,8 @@ func (s *sources) addNamedConf(path string) error {
 			continue
 		}
 		if _, err := os.Stat(z.File); err != nil {
-			s.missing = append(s.missing, missing{z.Name, z.File, fmt.Errorf("zone %q (%s): the file is missing", z.Name, place)})
+			s.missing = append(s.missing, missing{z.Name, z.File, report.Hint(fmt.Errorf("zone %q (%s): the file is missing", z.Name, place), hint)})
+			hint = ""
 			continue
 		}
 		s.addFile(z.File, z.Name)

@@ -80,7 +80,7 @@ func (p *parser) file(path string, from Token, in scope) error {
 			e = &Error{File: p.l.file, Line: from.Line, Msg: fmt.Sprintf("include %q: %s", from.Text, reason(err))}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			e.Hint = movedHint
+			e.Hint = MovedHint
 		}
 		return e
 	}
@@ -333,8 +333,9 @@ func (p *parser) include(name Token, in scope) error {
 		}
 	}
 	e := p.l.fault(name.Line, "include %q: no file fits the pattern", name.Text)
-	e.Hint = movedHint
+	e.Hint = MovedHint
 	return e
 }
 
-const movedHint = "where the files were moved, map their folder with --map-path OLD=NEW"
+// MovedHint is the remedy where a file that the configuration names is not there.
+const MovedHint = "where the files were moved, map their folder with --map-path OLD=NEW"
