@@ -34,6 +34,7 @@ type App struct {
 	ctx     context.Context // of the run, once --timeout is known; for finish only
 	store   *store.Store    // once it is open
 	sealing secret.Sealer   // once it is known
+	shop    *workshop       // once it is put together
 	stop    []func() error  // run by close, the last one first
 	place   string          // the flags that say which store this is, for commands in hints
 	command string          // the command's words without "dnsctl", for events

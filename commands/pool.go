@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,7 @@ var poolColumns = render.List[fleet.Pool]{
 		{Name: "tls_ca", Value: func(p fleet.Pool) any { return certificateNames(p.TLS.CA) }, Show: render.WideOnly},
 		{Name: "protect", Value: func(p fleet.Pool) any { return p.Protect }, Show: render.WideOnly},
 		{Name: "min_active", Value: func(p fleet.Pool) any { return p.MinActive }, Show: render.WideOnly},
+		{Name: "compare_every", Value: func(p fleet.Pool) any { return int64(p.CompareEvery / time.Second) }, Show: render.WideOnly},
 		{Name: "catalog", Value: func(p fleet.Pool) any { return catalogName(p.Catalog) }, Show: render.WideOnly},
 		{Name: "created", Value: func(p fleet.Pool) any { return p.Created }, Show: render.WideOnly},
 	},
@@ -48,6 +50,7 @@ type poolFlags struct {
 	primaries, ns, allow, protect []string
 	email, unmanaged, comment     string
 	minActive                     int
+	compareEvery                  time.Duration
 	catalog                       string
 	tlsClients                    []string
 	tlsName, tlsCA                string
@@ -67,13 +70,13 @@ func (f *poolFlags) bind(c *cobra.Command, policy string) {
 	fl.Var(newEnum(&f.unmanaged, policy, policyNames()...), "unmanaged", "what is done with foreign zones on its nameservers")
 	fl.StringSliceVar(&f.protect, "protect", nil, "never touch zones whose name matches this `pattern`")
 	fl.IntVar(&f.minActive, "min-active", 1, "how many servers in service a drain leaves it, as a `number`")
+	fl.DurationVar(&f.compareEvery, "compare-every", 0, "how often the leader compares its nameservers' zones with the database; 0: as compare_every of the configuration")
 	fl.StringVar(&f.catalog, "catalog", "", "publish its zones in a catalog zone (RFC 9432) of this `name`; none when empty")
 	fl.StringVar(&f.comment, "comment", "", "a `text` for the events")
 }
 
 // apply puts the flags that were given into the pool.
-func (f *poolFlags) apply(c *cobra.Command, p *fleet.Pool) error {
-	given := func(name string) bool { return c.Flags().Changed(name) }
+func (f *poolFlags) apply(given func(flag string) bool, p *fleet.Pool) error {
 	if err := f.applyTLS(given, &p.TLS); err != nil {
 		return err
 	}
@@ -119,6 +122,12 @@ func (f *poolFlags) apply(c *cobra.Command, p *fleet.Pool) error {
 			return usagef("0 allows to drain the last one", "--min-active %d is no number of servers", f.minActive)
 		}
 		p.MinActive = f.minActive
+	}
+	if given("compare-every") {
+		if f.compareEvery != 0 && f.compareEvery < time.Second {
+			return usagef("for instance --compare-every 1h", "--compare-every %s is too short", f.compareEvery)
+		}
+		p.CompareEvery = f.compareEvery
 	}
 	if given("catalog") {
 		p.Catalog = ""

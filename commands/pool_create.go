@@ -46,7 +46,7 @@ moved, and only while every server of the pool carries this store's marker.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := fleet.Pool{Name: args[0], Unmanaged: fleet.Delete, RequireTSIG: !noTSIG, MinActive: 1}
-			if err := f.apply(cmd, &p); err != nil {
+			if err := f.apply(cmd.Flags().Changed, &p); err != nil {
 				return err
 			}
 			return runPoolCreate(cmd.Context(), a, p, f.comment)
@@ -59,13 +59,8 @@ moved, and only while every server of the pool carries this store's marker.`,
 }
 
 func runPoolCreate(ctx context.Context, a *App, p fleet.Pool, comment string) error {
-	if err := samePlace(p.Primaries); err != nil {
+	if err := checkPool(p); err != nil {
 		return err
-	}
-	if p.Email != "" {
-		if _, err := edit.Mailbox(p.Email, zone.Root); err != nil {
-			return err
-		}
 	}
 	s, err := a.openStore(ctx)
 	if err != nil {
@@ -91,4 +86,17 @@ func runPoolCreate(ctx context.Context, a *App, p fleet.Pool, comment string) er
 		return err
 	}
 	return a.showPool(ctx, made)
+}
+
+// checkPool refuses settings that no nameserver or zone could use.
+func checkPool(p fleet.Pool) error {
+	if len(p.Primaries) == 0 {
+		return usagef("", "pool %s would have no primary", p.Name)
+	}
+	if p.Email != "" {
+		if _, err := edit.Mailbox(p.Email, zone.Root); err != nil {
+			return err
+		}
+	}
+	return samePlace(p.Primaries)
 }

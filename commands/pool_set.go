@@ -5,9 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dnsctl/edit"
 	"dnsctl/fleet"
-	"dnsctl/zone"
 )
 
 func newPoolSetCmd(a *App) *cobra.Command {
@@ -29,41 +27,17 @@ more; nameservers that consume it keep what they have until they are told otherw
   dnsctl pool set main --primary 192.0.2.1 --primary 192.0.2.2`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runPoolSet(cmd.Context(), a, args[0], f.comment, func(p *fleet.Pool) error { return f.apply(cmd, p) })
+			return runPoolSet(cmd.Context(), a, args[0], f.comment, func(p *fleet.Pool) error { return f.apply(cmd.Flags().Changed, p) })
 		},
 	}
 	f.bind(c, "")
-	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect", "min-active", "catalog",
+	c.MarkFlagsOneRequired("primary", "ns", "email", "allow-transfer", "unmanaged", "protect", "min-active", "compare-every", "catalog",
 		"require-tls", "tls-client", "tls-name", "tls-ca")
 	return c
 }
 
 func runPoolSet(ctx context.Context, a *App, name, comment string, change func(*fleet.Pool) error) error {
-	if _, err := a.pool(ctx, name); err != nil {
-		return err
-	}
-	servers, err := a.store.Servers(ctx)
-	if err != nil {
-		return err
-	}
-	err = a.store.UpdatePool(ctx, name, a.byWith(comment), func(p *fleet.Pool) error {
-		if err := change(p); err != nil {
-			return err
-		}
-		if len(p.Primaries) == 0 {
-			return usagef("", "pool %s would have no primary", name)
-		}
-		if p.Email != "" {
-			if _, err := edit.Mailbox(p.Email, zone.Root); err != nil {
-				return err
-			}
-		}
-		if err := checkTLS(*p, servers); err != nil {
-			return err
-		}
-		return samePlace(p.Primaries)
-	})
-	if err != nil {
+	if err := a.changePool(ctx, name, comment, change); err != nil {
 		return err
 	}
 	p, err := a.store.Pool(ctx, name)
@@ -71,4 +45,24 @@ func runPoolSet(ctx context.Context, a *App, name, comment string, change func(*
 		return err
 	}
 	return a.showPool(ctx, p)
+}
+
+// changePool changes a pool's settings, if they can be so.
+func (a *App) changePool(ctx context.Context, name, comment string, change func(*fleet.Pool) error) error {
+	if _, err := a.pool(ctx, name); err != nil {
+		return err
+	}
+	servers, err := a.store.Servers(ctx)
+	if err != nil {
+		return err
+	}
+	return a.store.UpdatePool(ctx, name, a.byWith(comment), func(p *fleet.Pool) error {
+		if err := change(p); err != nil {
+			return err
+		}
+		if err := checkPool(*p); err != nil {
+			return err
+		}
+		return checkTLS(*p, servers)
+	})
 }

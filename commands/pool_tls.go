@@ -65,18 +65,24 @@ func readCA(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return parseCA(path, text)
+}
+
+// parseCA keeps the certificates of a text, and nothing else of it; place says
+// where it is from.
+func parseCA(place string, text []byte) (string, error) {
 	var out []byte
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return "", usagef("", "--tls-ca %s: %v", path, err)
+			return "", usagef("", "--tls-ca %s: %v", place, err)
 		}
 		out = append(out, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
 	}
 	if out == nil {
-		return "", usagef("it begins with -----BEGIN CERTIFICATE-----", "--tls-ca %s: there is no PEM certificate in it", path)
+		return "", usagef("it begins with -----BEGIN CERTIFICATE-----", "--tls-ca %s: there is no PEM certificate in it", place)
 	}
 	return string(out), nil
 }

@@ -59,7 +59,7 @@ Without any configuration everything works on an SQLite file.`,
 		commands []*cobra.Command
 	}{
 		{groupData, []*cobra.Command{newZoneCmd(a), newRecordCmd(a)}},
-		{groupFleet, []*cobra.Command{newPoolCmd(a), newServerCmd(a), newTSIGCmd(a)}},
+		{groupFleet, []*cobra.Command{newPoolCmd(a), newServerCmd(a), newTSIGCmd(a), newFleetCmd(a)}},
 		{groupRun, []*cobra.Command{newMDNSCmd(a), newBootstrapCmd(a), newSyncCmd(a), newAuditCmd(a), newDrainCmd(a), newUndrainCmd(a), newTaskCmd(a), newQuarantineCmd(a)}},
 		{groupSystem, []*cobra.Command{newDBCmd(a), newConfigCmd(a), newCompletionCmd(a), newVersionCmd(a)}},
 	} {

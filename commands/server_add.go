@@ -86,31 +86,40 @@ func (o serverAddOptions) server() (fleet.Server, error) {
 }
 
 func runServerAdd(ctx context.Context, a *App, o serverAddOptions) error {
-	s, err := o.server()
-	if err != nil {
-		return err
-	}
-	n := bootstrap.NewServer{Server: s}
-	if o.keyFile != "" {
-		if n.ControlKey, err = readOnce("control-key-file", o.keyFile); err != nil {
-			return err
-		}
-	} else if !o.isNew {
-		return usagef("give the credential of its control channel, or --new for a server that does not run yet", "--control-key-file is missing")
-	}
-	if n.Pools, err = a.oneOrMorePools(ctx, o.pools); err != nil {
-		return err
-	}
-	w, err := a.workshop(ctx)
-	if err != nil {
-		return err
-	}
-	added, err := w.bootstrap.Add(ctx, w.store, n, a.meta(o.comment))
+	added, err := a.addServer(ctx, o)
 	if errors.Is(err, fleet.ErrExists) {
 		return report.Hint(err, "look at it with: dnsctl server show "+o.name)
 	}
 	if err != nil {
 		return err
+	}
+	return serverColumns.Result(a.Out, added)
+}
+
+// addServer adds a server, and says what answers there.
+func (a *App) addServer(ctx context.Context, o serverAddOptions) (fleet.Server, error) {
+	s, err := o.server()
+	if err != nil {
+		return s, err
+	}
+	n := bootstrap.NewServer{Server: s}
+	if o.keyFile != "" {
+		if n.ControlKey, err = readOnce("control-key-file", o.keyFile); err != nil {
+			return s, err
+		}
+	} else if !o.isNew {
+		return s, usagef("give the credential of its control channel, or --new for a server that does not run yet", "--control-key-file is missing")
+	}
+	if n.Pools, err = a.oneOrMorePools(ctx, o.pools); err != nil {
+		return s, err
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return s, err
+	}
+	added, err := w.bootstrap.Add(ctx, w.store, n, a.meta(o.comment))
+	if err != nil {
+		return s, err
 	}
 	if v := added.Info.Version; v != "" {
 		a.Out.Say("%s answers: %s", o.name, strings.TrimSpace(v))
@@ -118,5 +127,5 @@ func runServerAdd(ctx context.Context, a *App, o serverAddOptions) error {
 	if added.Zones > 0 {
 		a.Out.Say("%s has %s already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, report.Count(added.Zones, "zone"), o.name)
 	}
-	return serverColumns.Result(a.Out, added.Server)
+	return added.Server, nil
 }

@@ -120,6 +120,17 @@ func runServerSet(ctx context.Context, a *App, cmd *cobra.Command, o serverSetOp
 			return err
 		}
 	}
+	if err := a.setServer(ctx, s, change, o.maxStale, o.comment); err != nil {
+		return err
+	}
+	if s, err = a.store.Server(ctx, s.Name); err != nil {
+		return err
+	}
+	return serverColumns.Result(a.Out, s)
+}
+
+// setServer changes a server, when what becomes stale there by it may.
+func (a *App) setServer(ctx context.Context, s fleet.Server, change bootstrap.ServerChange, maxStale int, comment string) error {
 	w, err := a.workshop(ctx)
 	if err != nil {
 		return err
@@ -128,16 +139,10 @@ func runServerSet(ctx context.Context, a *App, cmd *cobra.Command, o serverSetOp
 	if err != nil {
 		return err
 	}
-	if err := a.mayLeave(s, stale, o.maxStale); err != nil {
+	if err := a.mayLeave(s, stale, maxStale); err != nil {
 		return err
 	}
-	if err := w.bootstrap.Set(ctx, w.store, s, change, a.meta(o.comment)); err != nil {
-		return err
-	}
-	if s, err = w.store.Server(ctx, s.Name); err != nil {
-		return err
-	}
-	return serverColumns.Result(a.Out, s)
+	return w.bootstrap.Set(ctx, w.store, s, change, a.meta(comment))
 }
 
 // mayLeave shows the zones that will be stale on a server, on standard error, and

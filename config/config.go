@@ -36,7 +36,7 @@ type Config struct {
 
 	// How often the leader among the mdns processes compares each nameserver with
 	// the database.
-	CompareEvery time.Duration `key:"compare_every" default:"10m" min:"1s"`
+	CompareEvery time.Duration `key:"compare_every" default:"1h" min:"1s"`
 
 	// A program and its arguments, separated by spaces, that is run before a
 	// nameserver goes out of service (dnsctl drain) and before it comes back

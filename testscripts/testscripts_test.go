@@ -35,7 +35,7 @@ func (r runner) Run() int {
 }
 
 // onBoth are the folders whose scripts run on PostgreSQL as well.
-var onBoth = []string{"pool", "zone", "record", "tsig", "server", "mdns", "bootstrap", "sync", "drain", "quarantine", "dbpg", "output", "examples"}
+var onBoth = []string{"pool", "zone", "record", "tsig", "server", "mdns", "bootstrap", "sync", "drain", "quarantine", "dbpg", "output", "examples", "fleet"}
 
 func TestScripts(t *testing.T) {
 	folders, err := filepath.Glob("*/*.txtar")
