@@ -117,8 +117,8 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 	deadline := time.Time{}
 	var did []report.Item
 	var last report.Server
-	for settled := 0; ; {
-		out, open, done, err := b.pass(ctx, ses, o, w)
+	for settled, again := 0, false; ; again = true {
+		out, open, done, err := b.pass(ctx, ses, o, w, again)
 		if err != nil {
 			return last, err // how it stood before
 		}
@@ -219,8 +219,8 @@ func merge(did []report.Item, out *report.Server) []report.Item {
 
 // pass plans and carries out what is its business. open counts the zones that are
 // not in agreement after it, done those that it brought there.
-func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into) (out report.Server, open, done int, err error) {
-	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress})
+func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into, again bool) (out report.Server, open, done int, err error) {
+	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress, Again: again})
 	if err != nil {
 		return out, 0, 0, err
 	}

@@ -18,6 +18,8 @@ import (
 
 type zoneImportOptions struct {
 	paths   []string
+	from    string // a primary to transfer them from; paths are their names then
+	tsig    string
 	pools   []string
 	zone    string
 	mapPath []string
@@ -30,7 +32,7 @@ func newZoneImportCmd(a *App) *cobra.Command {
 	var o zoneImportOptions
 	c := &cobra.Command{
 		Use:   "import FILE|DIR|named.conf...",
-		Short: "Import zones from files",
+		Short: "Import zones from files, or from a running primary",
 		Long: `Imports zones from master files, from all master files below a folder, or from the
 primary zones of a BIND named.conf and what it includes. A zone that exists is
 brought to the file's content: only the difference is stored, and the serial never
@@ -44,11 +46,17 @@ $INCLUDE may only reach what is below --include-root. --map-path replaces the st
 of the paths in a named.conf that comes from another machine. --lax turns faults of
 coexistence and glue into warnings; no record is ever dropped or changed.
 
+With --from the arguments are names of zones, - for a list on standard input with a
+name a line, and each is transferred (AXFR) from the primary there, which goes on as
+it is. --tsig signs with a key of the database: one that the primary and its
+nameservers know already is made here with tsig create --secret-file.
+
 A file that fails, or that a named.conf names and is not there, is listed, and the
 others are imported all the same; the exit code is then 4.`,
 		Example: `  dnsctl zone import example.org.zone
   dnsctl zone import --zone example.org --pool main db.example
-  dnsctl zone import --include-root /etc/bind --map-path /etc/bind=./etc-bind ./etc-bind/named.conf`,
+  dnsctl zone import --include-root /etc/bind --map-path /etc/bind=./etc-bind ./etc-bind/named.conf
+  dnsctl zone import --pool main --from 192.0.2.9 --tsig old example.org example.net`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.paths = args
@@ -59,10 +67,15 @@ others are imported all the same; the exit code is then 4.`,
 	f.StringSliceVar(&o.pools, "pool", nil, "a `pool` for zones that are new")
 	f.StringVar(&o.zone, "zone", "", "the `name` of the zone in the file; of a named.conf only this zone")
 	f.StringArrayVar(&o.mapPath, "map-path", nil, "read `OLD=NEW`: paths that begin with OLD from NEW")
+	f.StringVar(&o.from, "from", "", "transfer the zones from the primary at `ADDR[:PORT]`")
+	f.StringVar(&o.tsig, "tsig", "", "with --from: sign with this `key` of the database")
 	f.String("include-root", "", "the `folder` that $INCLUDE may reach")
 	f.BoolVar(&o.lax, "lax", false, "faults of coexistence and glue are warnings")
 	f.Var(newEnum(&o.style, "", serialStyles()...), "serial-style", "how serials of new zones are chosen")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the zones' history")
+	for _, file := range []string{"zone", "map-path", "include-root"} {
+		c.MarkFlagsMutuallyExclusive("from", file)
+	}
 	return c
 }
 
@@ -111,10 +124,15 @@ func runZoneImport(ctx context.Context, a *App, o zoneImportOptions) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range o.paths {
-		if err := src.add(p); err != nil {
-			return err
-		}
+	if o.from != "" {
+		err = a.addTransfers(ctx, src, o)
+	} else if o.tsig != "" {
+		err = usagef("name the primary with --from", "--tsig is for transfers")
+	} else {
+		err = src.addAll(o.paths)
+	}
+	if err != nil {
+		return err
 	}
 	e, err := a.editor(ctx)
 	if err != nil {

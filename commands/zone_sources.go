@@ -54,6 +54,16 @@ func newSources(includeRoot string, o zoneImportOptions) (*sources, error) {
 	return s, nil
 }
 
+// addAll takes the arguments.
+func (s *sources) addAll(paths []string) error {
+	for _, p := range paths {
+		if err := s.add(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // add takes one argument: a zone file, a folder of them, or a named.conf.
 func (s *sources) add(path string) error {
 	info, err := os.Stat(path)

@@ -8,6 +8,7 @@ import (
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
+	"dnsctl/secret"
 	"dnsctl/wire"
 	"dnsctl/zone"
 )
@@ -71,7 +72,7 @@ func (f *Fleet) inUse(ctx context.Context, s fleet.Server, keys []fleet.Key) (fl
 	var found Acceptance
 	var opened *wire.Key
 	for i, key := range keys {
-		k, err := f.openKey(ctx, key)
+		k, err := OpenKey(ctx, f.Sealer, key)
 		if err != nil {
 			return key, nil, err
 		}
@@ -116,8 +117,9 @@ func (s *Session) OfferKeys(ctx context.Context) (made []zone.Name, err error) {
 	return made, nil
 }
 
-func (f *Fleet) openKey(ctx context.Context, key fleet.Key) (*wire.Key, error) {
-	plain, err := f.Sealer.Open(ctx, key.Secret)
+// OpenKey is a key of the store, ready to sign.
+func OpenKey(ctx context.Context, sealer secret.Sealer, key fleet.Key) (*wire.Key, error) {
+	plain, err := sealer.Open(ctx, key.Secret)
 	if err != nil {
 		return nil, fmt.Errorf("open TSIG key %s: %w", key.Name, err)
 	}

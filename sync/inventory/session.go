@@ -147,6 +147,7 @@ func (s *Session) Wanted(ctx context.Context) ([]fleet.Wanted, int64, error) {
 // LookOptions say how closely to look.
 type LookOptions struct {
 	Deep     bool                  // primaries, keys and content of every zone
+	Again    bool                  // a further look of one run, which need not read every zone's settings once more
 	Closely  map[zone.Key]bool     // primaries and keys of these at least, content where it is true
 	Progress func(report.Progress) // may be nil
 }
@@ -274,12 +275,14 @@ func (s *Session) probe(ctx context.Context, wanted []fleet.Wanted, zones []name
 
 // details reads primaries and keys of zones where the inventory does not tell:
 // of all that are not in agreement, of a tenth of the rest that changes from
-// hour to hour, and of all when deep.
+// hour to hour, and of all when deep, or when the server is not proven yet: one
+// that was taken over has its zones from another primary, with our serials.
 func (s *Session) details(ctx context.Context, in *plan.Input, o LookOptions) error {
 	if s.Driver.Capabilities().ListsPrimaries {
 		return nil
 	}
 	first := plan.Make(*in)
+	all := o.Deep || s.Server.State == fleet.Joining && !o.Again
 	turn := uint32(s.f.Now().Unix() / 3600)
 	index := make(map[zone.Key]int, len(in.Have))
 	for i, h := range in.Have {
@@ -292,7 +295,7 @@ func (s *Session) details(ctx context.Context, in *plan.Input, o LookOptions) er
 		}
 		h := fnv.New32a()
 		h.Write([]byte(st.Zone.Key()))
-		if _, closely := o.Closely[st.Zone.Key()]; o.Deep || closely || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
+		if _, closely := o.Closely[st.Zone.Key()]; all || closely || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
 			ask = append(ask, index[st.Zone.Key()])
 		}
 	}
