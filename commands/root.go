@@ -74,8 +74,11 @@ Without any configuration everything works on an SQLite file.`,
 	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
+			switch {
+			case err != nil:
 				return unknownCommand(cmd.Root(), args)
+			case len(rest) > 0:
+				return unknownCommand(found, rest)
 			}
 			return found.Help()
 		}})

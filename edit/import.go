@@ -186,7 +186,7 @@ func (im *importer) flush(ctx context.Context) error {
 		case (errors.Is(err, fleet.ErrConflict) || errors.Is(err, fleet.ErrExists)) && try < retries:
 			batch = kept
 		default:
-			return fmt.Errorf("commit %d zones: %w", len(kept), err)
+			return fmt.Errorf("commit %s: %w", report.Count(len(kept), "zone"), err)
 		}
 	}
 	return nil
