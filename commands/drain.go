@@ -30,7 +30,7 @@ stays in service.
 
 Each of its pools keeps as many other servers in service as its --min-active says;
 --below-floor names the pool that may have fewer this once. A server that is drained
-already stays so.`,
+already stays so; another --reason replaces the one it has.`,
 		Example: `  dnsctl drain ns1 --reason "new disk"
   dnsctl drain ns1 --reason "the only one" --below-floor main`,
 		Args: cobra.ExactArgs(1),
@@ -42,14 +42,10 @@ already stays so.`,
 	f := c.Flags()
 	f.StringVar(&o.reason, "reason", "", "a `text` that says why")
 	f.StringSliceVar(&o.below, "below-floor", nil, "the `pool` that may have fewer servers in service than it asks for")
-	required(c, "reason")
 	return c
 }
 
 func runDrain(ctx context.Context, a *App, o drainOptions) error {
-	if o.reason == "" {
-		return usagef("for instance --reason \"new disk\"", "--reason is empty")
-	}
 	s, err := a.server(ctx, o.server)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"dnsctl/bootstrap"
@@ -25,23 +26,28 @@ func (a *App) drainHook() bootstrap.Hook {
 		return nil
 	}
 	return func(ctx context.Context, server, state, reason string) error {
-		ctx, cancel := context.WithTimeout(ctx, a.Config.DrainHookTimeout)
+		bound, cancel := context.WithTimeout(ctx, a.Config.DrainHookTimeout)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+		cmd := exec.CommandContext(bound, words[0], words[1:]...)
+		// Its children end with it.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		for _, name := range []string{"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"} {
 			if v := a.getenv(name); v != "" {
 				cmd.Env = append(cmd.Env, name+"="+v)
 			}
 		}
 		cmd.Env = append(cmd.Env, "SERVER="+server, "STATE="+state, "REASON="+reason)
-		cmd.WaitDelay = time.Second // a child of its may keep the pipe open
+		cmd.WaitDelay = time.Second // what it leaves running may keep the pipe open
 		var out tail
 		cmd.Stdout, cmd.Stderr = &out, &out
 		err := cmd.Run()
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, exec.ErrWaitDelay):
 			return nil
-		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		case ctx.Err() != nil: // the whole run's end, which is told as such
+			return fmt.Errorf("drain_hook %s: %w", words[0], ctx.Err())
+		case bound.Err() != nil:
 			err = fmt.Errorf("not done within %s", a.Config.DrainHookTimeout)
 		}
 		said := strings.TrimSpace(out.kept.String())

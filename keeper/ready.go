@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,11 +137,10 @@ func (r *Ready) look(ctx context.Context, name string) (readiness, error) {
 func unfit(s fleet.Server, h fleet.Health, behind int) (code, reason string) {
 	switch {
 	case s.State.Out():
-		reason = "it is taken out of service"
 		if s.Drain != nil {
 			reason = s.Drain.Reason
 		}
-		return string(s.State), reason
+		return string(s.State), cmp.Or(reason, "it is taken out of service")
 	case s.State == fleet.Joining:
 		return string(s.State), "it was not yet proven to serve all its zones"
 	case fleet.State(h.Blocked).Out(): // undrain has proven it, and no leader has looked since

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -73,12 +74,12 @@ func (l *leader) tend(ctx context.Context, sec *secondary, s fleet.Server) {
 // rest notes that the server is out of service. That is somebody's will and no
 // trouble: it has no tasks and no lag that anybody should be told of.
 func (l *leader) rest(sec *secondary, s fleet.Server) {
-	reason := "taken out of service"
+	reason := ""
 	if s.Drain != nil {
 		reason = s.Drain.Reason
 	}
 	l.mu.Lock()
-	sec.blocked = block{code: string(s.State), reason: reason}
+	sec.blocked = block{code: string(s.State), reason: cmp.Or(reason, "taken out of service")}
 	sec.health.block(sec.blocked, l.Now())
 	l.tell()
 	l.mu.Unlock()

@@ -124,7 +124,10 @@ func Summary(s report.Server) string {
 		text += "; steps: " + strings.Join(ends, ", ")
 	}
 	if s.Drained != nil {
-		out := fmt.Sprintf("out of service since %s by %s: %s", s.Drained.Since.UTC().Format("2006-01-02 15:04:05Z"), cmp.Or(s.Drained.By.Person(), "somebody"), s.Drained.Reason)
+		out := fmt.Sprintf("out of service since %s by %s", s.Drained.Since.UTC().Format("2006-01-02 15:04:05Z"), cmp.Or(s.Drained.By.Person(), "somebody"))
+		if s.Drained.Reason != "" {
+			out += ": " + s.Drained.Reason
+		}
 		if len(s.Items) == 0 && len(parts) == 0 {
 			text = out
 		} else {

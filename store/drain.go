@@ -33,7 +33,7 @@ func (s *Store) DrainServer(ctx context.Context, name string, d report.Drain, be
 		if v, err = t.server(ctx, name); err != nil {
 			return err
 		}
-		if v.State.Out() && v.Drain != nil && v.Drain.Reason == d.Reason {
+		if v.State.Out() && v.Drain != nil && (d.Reason == "" || v.Drain.Reason == d.Reason) {
 			return nil
 		}
 		if v.State == fleet.Active {
