@@ -44,8 +44,10 @@ var _ dialect = (*lite)(nil)
 func (s *Store) openSQLite(ctx context.Context, path string, o Options) error {
 	d := &lite{path: path, reading: "ro"}
 	s.d = d
-	_, err := os.Stat(path)
+	info, err := os.Stat(path)
 	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return report.Fail(report.ExitUsage, fmt.Errorf("%s is not a file", path), "name the file of an SQLite database")
 	case errors.Is(err, fs.ErrNotExist) && o.Create && !o.ReadOnly:
 		if err := createFile(path); err != nil {
 			return report.Fail(report.ExitStore, fmt.Errorf("make store: %w", err), "name another place with --store sqlite:PATH")
