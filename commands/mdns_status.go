@@ -63,7 +63,7 @@ var servingColumns = render.List[serving]{
 	Nothing: "nothing serves: dnsctl mdns serve",
 	Columns: []render.Column[serving]{
 		{Name: "name", Value: func(s serving) any { return s.name }},
-		{Name: "kind", Value: func(s serving) any { return s.kind }},
+		{Name: "kind", Value: func(s serving) any { return s.kind }, Show: render.IfRoom},
 		{Name: "state", Value: func(s serving) any { return s.state }, Style: func(s serving) render.Style {
 			if s.bad {
 				return render.Bad
@@ -74,8 +74,8 @@ var servingColumns = render.List[serving]{
 		{Name: "position", Value: func(s serving) any { return s.position }},
 		{Name: "outstanding", Value: func(s serving) any { return s.outstanding }},
 		{Name: "behind", Value: func(s serving) any { return s.behind }},
-		{Name: "proven", Value: func(s serving) any { return s.proven }},
-		{Name: "seen", Value: func(s serving) any { return s.seen }},
+		{Name: "proven", Value: func(s serving) any { return s.proven }, Show: render.IfRoom},
+		{Name: "seen", Value: func(s serving) any { return s.seen }, Show: render.IfRoom},
 		{Name: "reason", Value: func(s serving) any { return s.reason }},
 		{Name: "head", Value: func(s serving) any { return s.head }, Show: render.WideOnly},
 		{Name: "listen", Value: func(s serving) any { return orEmpty(s.replica.Listen) }, Show: render.WideOnly},

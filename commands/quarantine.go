@@ -27,7 +27,7 @@ var copyColumns = render.List[report.Copy]{
 		{Name: "zone", Value: func(c report.Copy) any { return c.Zone }},
 		{Name: "reason", Value: func(c report.Copy) any { return c.Reason }},
 		{Name: "records", Value: func(c report.Copy) any { return c.Records }},
-		{Name: "taken", Value: func(c report.Copy) any { return c.Taken }},
+		{Name: "taken", Value: func(c report.Copy) any { return c.Taken }, Show: render.IfRoom},
 		{Name: "expires", Value: func(c report.Copy) any { return c.Expires }},
 		{Name: "restored", Value: func(c report.Copy) any { return c.Restored }},
 		{Name: "view", Value: func(c report.Copy) any { return c.View }, Show: render.WideOnly},

@@ -64,11 +64,11 @@ var historyColumns = render.List[historyEntry]{
 	Nothing: "there are no such entries",
 	Columns: []render.Column[historyEntry]{
 		{Name: "serial", Value: func(e historyEntry) any { return e.Serial }},
-		{Name: "from", Value: func(e historyEntry) any { return e.From }},
+		{Name: "from", Value: func(e historyEntry) any { return e.From }, Show: render.IfRoom},
 		{Name: "at", Value: func(e historyEntry) any { return e.At }},
 		{Name: "who", Value: func(e historyEntry) any { return e.Actor.Person() }},
 		{Name: "command", Value: func(e historyEntry) any { return e.Command }},
-		{Name: "action", Value: func(e historyEntry) any { return e.Action }},
+		{Name: "action", Value: func(e historyEntry) any { return e.Action }, Show: render.IfRoom},
 		{Name: "removed", Value: func(e historyEntry) any { return e.Removed }},
 		{Name: "added", Value: func(e historyEntry) any { return e.Added }},
 		{Name: "kept", Value: func(e historyEntry) any { return e.kept }},

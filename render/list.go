@@ -19,6 +19,7 @@ type Show int
 // The places.
 const (
 	Always   Show = iota
+	IfRoom        // as Always, but a terminal that is too narrow lacks it
 	WideOnly      // tables show it with -o wide or by --columns
 	DataOnly      // json, jsonl and yaml only, or by --columns
 )
@@ -56,7 +57,7 @@ func (l List[T]) pick(o *Output) ([]Column[T], error) {
 		var out []Column[T]
 		for _, c := range l.Columns {
 			text := o.Format == Table || o.Format == CSV || o.Format == Wide
-			if text && c.Show == DataOnly || o.Format == Table && c.Show != Always {
+			if text && c.Show == DataOnly || o.Format == Table && c.Show == WideOnly {
 				continue
 			}
 			out = append(out, c)

@@ -170,6 +170,31 @@ func TestATableIsCutToTheTerminalUnlessWide(t *testing.T) {
 	}
 }
 
+func TestANarrowTerminalLacksColumnsThatNeedRoom(t *testing.T) {
+	t.Parallel()
+	long := []row{{name: zone.MustParseName("a.example"), records: 7, changed: noon.Add(-3 * time.Minute), pools: []string{strings.Repeat("p", 20)}}}
+	for _, c := range []struct {
+		width int
+		want  string
+	}{
+		{80, "ZONE        RECORDS  CHANGED    POOLS\n"},
+		{40, "ZONE        RECORDS  POOLS\n"},
+		{20, "zone:     a.example.\n"},
+	} {
+		l := list()
+		for i := range l.Columns {
+			if l.Columns[i].Name == "changed" {
+				l.Columns[i].Show = IfRoom
+			}
+		}
+		o, out, _ := output(Table, true)
+		o.Width = c.width
+		if err := l.Write(o, Rows(long)); err != nil || !strings.HasPrefix(out.String(), c.want) {
+			t.Errorf("%d: %v\n%s", c.width, err, out)
+		}
+	}
+}
+
 func TestOneThingIsShownAsLines(t *testing.T) {
 	t.Parallel()
 	o, out, _ := output(Table, true)

@@ -29,12 +29,22 @@ func buffered(w io.Writer, write func(io.Writer) error) error {
 // gap is the space between two columns.
 const gap = 2
 
-// writeTable writes aligned columns. A table wider than the terminal is cut in
-// its widest columns, unless -o wide was asked for.
+// table is what will be drawn: a heading and an alignment for each column, and
+// for each row a text and a style for each column.
+type table[T any] struct {
+	cols   []Column[T]
+	head   []string
+	align  []tw.Align
+	body   [][]string
+	styles [][]Style
+}
+
+// writeTable writes aligned columns. A table wider than the terminal loses its
+// empty columns, then those that need room, and is cut in its widest ones; where
+// that is not enough, each value gets a line of its own. With -o wide it is drawn
+// as it is.
 func (l List[T]) writeTable(o *Output, cols []Column[T], rows iter.Seq2[T, error]) error {
-	var body [][]string
-	var styles [][]Style
-	align := make([]tw.Align, len(cols))
+	t := table[T]{cols: cols, align: make([]tw.Align, len(cols))}
 	err := each(rows, func(row T) error {
 		line, style := cells(o, cols, row), make([]Style, len(cols))
 		for i, c := range cols {
@@ -43,41 +53,64 @@ func (l List[T]) writeTable(o *Output, cols []Column[T], rows iter.Seq2[T, error
 			}
 			switch v := deref(c.Value(row)); {
 			case v != nil && !numeric(v):
-				align[i] = tw.AlignLeft
-			case v != nil && align[i] == "":
-				align[i] = tw.AlignRight
+				t.align[i] = tw.AlignLeft
+			case v != nil && t.align[i] == "":
+				t.align[i] = tw.AlignRight
 			}
 		}
-		body, styles = append(body, line), append(styles, style)
+		t.body, t.styles = append(t.body, line), append(t.styles, style)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if len(body) == 0 {
+	if len(t.body) == 0 {
 		if l.Nothing != "" {
 			o.Say("%s", l.Nothing)
 		}
 		return nil
 	}
-	head := headings(cols, func(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "_", " ")) })
-	if o.Format != Wide && o.Width > 0 && !fit(o.Width, head, body) {
+	t.head = headings(cols, func(s string) string { return strings.ToUpper(strings.ReplaceAll(s, "_", " ")) })
+	if o.Format != Wide && o.Width > 0 && !fit(o.Width, t.head, t.body) {
+		narrow := t
 		if len(o.Columns) == 0 {
-			cols, head, body, styles, align = withoutEmpty(cols, head, body, styles, align)
+			t = t.without(func(j int) bool {
+				return !slices.ContainsFunc(t.body, func(line []string) bool { return line[j] != none })
+			})
+			narrow = t
+			if !fit(o.Width, t.head, t.body) {
+				narrow = t.without(func(j int) bool { return t.cols[j].Show == IfRoom })
+			}
 		}
-		if !fit(o.Width, head, body) {
-			return buffered(o.Out, func(w io.Writer) error { return stacked(o, w, cols, body, styles) })
+		if !fit(o.Width, narrow.head, narrow.body) {
+			return buffered(o.Out, func(w io.Writer) error { return stacked(o, w, t.cols, t.body, t.styles) })
 		}
+		t = narrow
 	}
-	for i, line := range body {
+	for i, line := range t.body {
 		for j := range line {
-			line[j] = o.Paint(styles[i][j], line[j])
+			line[j] = o.Paint(t.styles[i][j], line[j])
 		}
 	}
-	for j := range head {
-		head[j] = o.Paint(Strong, head[j])
+	for j := range t.head {
+		t.head[j] = o.Paint(Strong, t.head[j])
 	}
-	return buffered(o.Out, func(w io.Writer) error { return aligned(w, o.NoHeaders, head, body, align) })
+	return buffered(o.Out, func(w io.Writer) error { return aligned(w, o.NoHeaders, t.head, t.body, t.align) })
+}
+
+// without is a copy of the table that lacks some columns.
+func (t table[T]) without(drop func(column int) bool) table[T] {
+	out := table[T]{body: make([][]string, len(t.body)), styles: make([][]Style, len(t.styles))}
+	for j := range t.cols {
+		if drop(j) {
+			continue
+		}
+		out.cols, out.head, out.align = append(out.cols, t.cols[j]), append(out.head, t.head[j]), append(out.align, t.align[j])
+		for i := range t.body {
+			out.body[i], out.styles[i] = append(out.body[i], t.body[i][j]), append(out.styles[i], t.styles[i][j])
+		}
+	}
+	return out
 }
 
 // aligned draws a table without lines.
@@ -145,21 +178,6 @@ func fit(width int, head []string, body [][]string) bool {
 		}
 	}
 	return true
-}
-
-// withoutEmpty leaves out the columns that have no value in any row, which a
-// narrow terminal has no place for.
-func withoutEmpty[T any](cols []Column[T], head []string, body [][]string, styles [][]Style, align []tw.Align) ([]Column[T], []string, [][]string, [][]Style, []tw.Align) {
-	for j := len(cols) - 1; j >= 0; j-- {
-		if slices.ContainsFunc(body, func(line []string) bool { return line[j] != none }) {
-			continue
-		}
-		cols, head, align = slices.Delete(slices.Clone(cols), j, j+1), slices.Delete(head, j, j+1), slices.Delete(align, j, j+1)
-		for i := range body {
-			body[i], styles[i] = slices.Delete(body[i], j, j+1), slices.Delete(styles[i], j, j+1)
-		}
-	}
-	return cols, head, body, styles, align
 }
 
 // stacked writes each row as lines, a value each: for tables that a terminal is
