@@ -146,13 +146,31 @@ func (a *App) showReport(rep report.Report, all bool, err error) error {
 	if !all {
 		rep = withoutOK(rep)
 	}
-	if e := unread(a.Out.Report(rep)); e != nil {
+	if e := unread(a.Out.Report(a.pasteableReport(rep))); e != nil {
 		return e
 	}
 	if err != nil {
 		return err
 	}
 	return end(rep.Exit)
+}
+
+// pasteableReport makes the commands that a report suggests work on this run's
+// store.
+func (a *App) pasteableReport(rep report.Report) report.Report {
+	if a.place == "" {
+		return rep
+	}
+	rep.Servers = slices.Clone(rep.Servers)
+	for i := range rep.Servers {
+		s := &rep.Servers[i]
+		s.Error, s.Hint, s.Withheld = a.pasteable(s.Error), a.pasteable(s.Hint), a.pasteable(s.Withheld)
+		s.Items = slices.Clone(s.Items)
+		for j := range s.Items {
+			s.Items[j].Reason = a.pasteable(s.Items[j].Reason)
+		}
+	}
+	return rep
 }
 
 // withoutOK leaves out what is in agreement and dnsctl's own zones.
