@@ -164,6 +164,9 @@ func (r *run) adds(ctx context.Context) {
 	if r.p.Marker != plan.MarkerSound {
 		past = math.MaxInt64
 	} else if err := r.Advance(ctx, r.s, past, r.o); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		for _, st := range steps {
 			withhold(st, plan.GuardMarker, fmt.Sprintf("the marker was not proven on the server first: %v", err))
 		}
