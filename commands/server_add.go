@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dnsctl/bootstrap"
 	"dnsctl/fleet"
@@ -13,12 +14,27 @@ import (
 )
 
 type serverAddOptions struct {
-	name                          string
-	pools                         []string
-	typ, address, probe, notify   string
+	reachFlags
+	name, typ string
+	pools     []string
+	isNew     bool
+	comment   string
+}
+
+// reachFlags say where a nameserver is and how it is reached.
+type reachFlags struct {
+	address, probe, notify        string
 	control, keyFile, stats, view string
-	isNew                         bool
-	comment                       string
+}
+
+func (r *reachFlags) bind(f *pflag.FlagSet) {
+	f.StringVar(&r.address, "address", "", "where it serves DNS, as `IP:PORT`")
+	f.StringVar(&r.probe, "probe", "", "where dnsctl asks it, as `IP:PORT`, if not at --address")
+	f.StringVar(&r.notify, "notify", "", "where NOTIFY goes, as `IP:PORT`, if not to --address")
+	f.StringVar(&r.control, "control", "", "its control channel, as `URL`")
+	f.StringVar(&r.keyFile, "control-key-file", "", "the `file` with the control channel's credential")
+	f.StringVar(&r.stats, "stats", "", "its statistics channel, as `URL`")
+	f.StringVar(&r.view, "view", "", "the `view` that is meant, where it has views")
 }
 
 func newServerAddCmd(a *App) *cobra.Command {
@@ -51,13 +67,7 @@ are for servers that must be asked or notified elsewhere (anycast).`,
 	f := c.Flags()
 	f.StringSliceVar(&o.pools, "pool", nil, "a `pool` to put it into")
 	f.Var(newEnum(&o.typ, "", typeNames()...), "type", "what kind of nameserver it is")
-	f.StringVar(&o.address, "address", "", "where it serves DNS, as `IP:PORT`")
-	f.StringVar(&o.probe, "probe", "", "where dnsctl asks it, as `IP:PORT`, if not at --address")
-	f.StringVar(&o.notify, "notify", "", "where NOTIFY goes, as `IP:PORT`, if not to --address")
-	f.StringVar(&o.control, "control", "", "its control channel, as `URL`")
-	f.StringVar(&o.keyFile, "control-key-file", "", "the `file` with the control channel's credential")
-	f.StringVar(&o.stats, "stats", "", "its statistics channel, as `URL`")
-	f.StringVar(&o.view, "view", "", "the `view` that is meant, where it has views")
+	o.bind(f)
 	f.BoolVar(&o.isNew, "new", false, "it does not run yet: make its credentials")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
 	required(c, "type", "address")

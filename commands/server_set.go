@@ -17,13 +17,12 @@ import (
 )
 
 type serverSetOptions struct {
-	name                          string
-	address, probe, notify        string
-	control, keyFile, stats, view string
-	addPools, removePools         []string
-	noCheck                       bool
-	maxStale                      int
-	comment                       string
+	reachFlags
+	name                  string
+	addPools, removePools []string
+	noCheck               bool
+	maxStale              int
+	comment               string
 }
 
 func newServerSetCmd(a *App) *cobra.Command {
@@ -52,13 +51,7 @@ before it joins it.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.address, "address", "", "where it serves DNS, as `IP:PORT`")
-	f.StringVar(&o.probe, "probe", "", "where dnsctl asks it, as `IP:PORT`, if not at --address")
-	f.StringVar(&o.notify, "notify", "", "where NOTIFY goes, as `IP:PORT`, if not to --address")
-	f.StringVar(&o.control, "control", "", "its control channel, as `URL`")
-	f.StringVar(&o.keyFile, "control-key-file", "", "the `file` with the control channel's credential")
-	f.StringVar(&o.stats, "stats", "", "its statistics channel, as `URL`")
-	f.StringVar(&o.view, "view", "", "the `view` that is meant, where it has views")
+	o.bind(f)
 	f.StringSliceVar(&o.addPools, "add-pool", nil, "put it into this `pool`")
 	f.StringSliceVar(&o.removePools, "remove-pool", nil, "take it out of this `pool`")
 	f.BoolVar(&o.noCheck, "no-check", false, "store the change without reaching the nameserver")

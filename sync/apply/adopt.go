@@ -42,7 +42,6 @@ func (y *Syncer) Adopt(ctx context.Context, store AdoptStore, s fleet.Server, na
 	rep := report.Report{Schema: report.Schema, Command: "zone adopt", Store: ident.Store, Epoch: ident.Epoch, Started: y.Applier.Now().UTC()}
 	d := &adoption{Applier: y.Applier, store: store, o: o, name: name}
 	d.item = report.Item{Zone: name, View: s.View, Class: report.Foreign, Attributes: []string{}, Action: report.Adopt, Outcome: report.Done}
-	out := report.Server{Name: s.Name, Complete: true}
 	err = WithLock(ctx, y.Locks, s.Name, y.Holder, func(ctx context.Context) error {
 		ses, err := y.Fleet.Open(ctx, s)
 		if err != nil {
@@ -52,25 +51,32 @@ func (y *Syncer) Adopt(ctx context.Context, store AdoptStore, s fleet.Server, na
 		d.s = ses
 		return d.run(ctx)
 	})
+	return ofOneZone(rep, s.Name, d.item, err), ctx.Err()
+}
+
+// ofOneZone is the report of a run that was about one zone of one server, and
+// ended with err.
+func ofOneZone(rep report.Report, server string, item report.Item, err error) report.Report {
+	out := report.Server{Name: server, Complete: true}
 	if err != nil {
 		exit, hint := report.ExitOf(err)
-		d.item.Outcome, d.item.Reason = report.Failed, err.Error()
+		item.Outcome, item.Reason = report.Failed, err.Error()
 		switch exit {
 		case report.ExitWithheld:
-			d.item.Outcome = report.Withheld
+			item.Outcome = report.Withheld
 		case report.ExitBusy:
 			out.Error, out.Busy = err.Error(), true
 		}
 		out.Hint = hint
 	}
-	out.Items = []report.Item{d.item}
+	out.Items = []report.Item{item}
 	out.Count()
 	rep.Servers = []report.Server{out}
 	rep.Exit = rep.Verdict(report.Applied)
 	if rep.Exit == report.ExitPartial {
 		rep.Exit = report.ExitFailed
 	}
-	return rep, ctx.Err()
+	return rep
 }
 
 // adoption is one under way; it belongs to one goroutine.

@@ -47,29 +47,13 @@ func (y *Syncer) Restore(ctx context.Context, store CopyStore, id int64, o Optio
 	rep := report.Report{Schema: report.Schema, Command: "quarantine restore", Store: ident.Store, Epoch: ident.Epoch, Started: y.Applier.Now().UTC()}
 	item := report.Item{Zone: c.Zone, View: c.View, Class: report.Foreign, Attributes: []string{report.Protected}, Action: report.Add, Outcome: report.Done,
 		Reason: fmt.Sprintf("copy %d is back, protected until it is adopted or released", id), Serial: report.Serials{Have: c.Serial}}
-	out := report.Server{Name: s.Name, Complete: true}
 	err = WithLock(ctx, y.Locks, s.Name, y.Holder, func(ctx context.Context) error {
 		return y.restore(ctx, store, s, c, o)
 	})
 	if err != nil {
-		exit, hint := report.ExitOf(err)
-		item.Outcome, item.Reason, item.Attributes = report.Failed, err.Error(), []string{}
-		switch exit {
-		case report.ExitWithheld:
-			item.Outcome = report.Withheld
-		case report.ExitBusy:
-			out.Error, out.Busy = err.Error(), true
-		}
-		out.Hint = hint
+		item.Attributes = []string{}
 	}
-	out.Items = []report.Item{item}
-	out.Count()
-	rep.Servers = []report.Server{out}
-	rep.Exit = rep.Verdict(report.Applied)
-	if rep.Exit == report.ExitPartial {
-		rep.Exit = report.ExitFailed
-	}
-	return rep, ctx.Err()
+	return ofOneZone(rep, s.Name, item, err), ctx.Err()
 }
 
 func (y *Syncer) restore(ctx context.Context, store CopyStore, s fleet.Server, c report.Copy, o Options) (err error) {
