@@ -158,6 +158,9 @@ func runFleetApply(ctx context.Context, a *App, o fleetApplyOptions) error {
 	} else if code, err = a.applyFleet(ctx, o, want, steps); err != nil {
 		return err
 	}
+	for i := range steps {
+		steps[i].reason = a.pasteable(steps[i].reason)
+	}
 	if err := fleetColumns.Write(a.Out, render.Rows(steps)); err != nil {
 		return unread(err)
 	}

@@ -57,8 +57,8 @@ func wantFleet(doc fleetfile.Document, have present, place string) (wantedFleet,
 	keys = append(keys, w.unlisted(pools, keys)...)
 	var servers []fleet.Server
 	for _, s := range doc.Servers {
-		o := serverAddOptions{name: s.Name, pools: s.Pool, typ: s.Type, address: s.Address, probe: s.Probe, notify: s.Notify,
-			control: s.Control, keyFile: s.ControlKeyFile, stats: s.Stats, view: s.View, isNew: s.New}
+		o := serverAddOptions{name: s.Name, pools: s.Pool, typ: s.Type, isNew: s.New, reachFlags: reachFlags{
+			address: s.Address, probe: s.Probe, notify: s.Notify, control: s.Control, keyFile: s.ControlKeyFile, stats: s.Stats, view: s.View}}
 		server, err := w.readServer(o)
 		if err != nil {
 			return w, fault(fleetfile.KindServer, s.Name, err)
