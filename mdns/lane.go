@@ -8,9 +8,12 @@ import (
 	"dnsctl/wire"
 )
 
-// maxQueued is how many queries of a connection wait for its lane; then no more
-// are read.
-const maxQueued = 64
+// maxQueued and maxQueuedOctets are how many queries of a connection wait for its
+// lane, and of how many octets before the last of them; then no more are read.
+const (
+	maxQueued       = 64
+	maxQueuedOctets = 16 << 10
+)
 
 // lane does what takes long: transfers that are not short, and answers that need
 // content from the store. It works beside the connection's other answers, which
@@ -24,6 +27,7 @@ type lane struct {
 	mu     sync.Mutex
 	moved  sync.Cond // the queue became shorter, or the work ended
 	queue  []waitingQuery
+	octets int   // of the queue
 	busy   bool  // there is a goroutine at work
 	failed error // it could not write
 }
@@ -38,13 +42,14 @@ type waitingQuery struct {
 func (l *lane) add(ctx context.Context, q waitingQuery) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.queue) >= maxQueued && l.failed == nil {
+	for (len(l.queue) >= maxQueued || l.octets >= maxQueuedOctets) && l.failed == nil {
 		l.moved.Wait()
 	}
 	if l.failed != nil {
 		return l.failed
 	}
 	l.queue = append(l.queue, q)
+	l.octets += len(q.msg)
 	if !l.busy {
 		l.busy = true
 		go l.work(ctx)
@@ -65,7 +70,7 @@ func (l *lane) wait(rest bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !rest {
-		l.queue = nil
+		l.queue, l.octets = nil, 0
 	}
 	for l.busy {
 		l.moved.Wait()
@@ -81,6 +86,7 @@ func (l *lane) next() (q waitingQuery, ok bool) {
 		return q, false
 	}
 	q = l.queue[0]
+	l.octets -= len(q.msg)
 	l.queue[0] = waitingQuery{}
 	l.queue = l.queue[1:]
 	l.moved.Broadcast()
@@ -94,7 +100,7 @@ func (l *lane) end(err error) bool {
 	if err == nil && len(l.queue) > 0 {
 		return false
 	}
-	l.queue, l.busy, l.failed = nil, false, err
+	l.queue, l.octets, l.busy, l.failed = nil, 0, false, err
 	l.moved.Broadcast()
 	return true
 }

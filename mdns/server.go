@@ -227,29 +227,3 @@ func family(addr netip.AddrPort) string {
 	}
 	return "6"
 }
-
-// quiet lets through one log line a second for each source, and forgets sources
-// rather than growing.
-type quiet struct {
-	now  func() time.Time
-	mu   sync.Mutex
-	last map[netip.Addr]time.Time
-}
-
-const quietSources = 4096
-
-func newQuiet(now func() time.Time) *quiet { return &quiet{now: now, last: map[netip.Addr]time.Time{}} }
-
-func (q *quiet) allow(from netip.Addr) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := q.now()
-	if t, ok := q.last[from]; ok && now.Sub(t) < time.Second {
-		return false
-	}
-	if len(q.last) >= quietSources {
-		clear(q.last)
-	}
-	q.last[from] = now
-	return true
-}

@@ -45,7 +45,10 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, overTLS bool)
 			return
 		}
 		if err != nil { // out of descriptors, or a client that is gone already
-			s.log.Error("connection cannot be accepted", "err", err)
+			s.m.connsClosed.WithLabelValues("not accepted").Inc()
+			if s.quiet.allow(netip.Addr{}) {
+				s.log.Error("connection cannot be accepted", "err", err)
+			}
 			select {
 			case <-ctx.Done():
 				return

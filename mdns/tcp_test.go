@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -231,6 +230,53 @@ func TestClientsThatStallAreCutOff(t *testing.T) {
 	testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == 0 })
 }
 
+// TestLongQueriesThatWaitAreFew has a client send transfer requests with much
+// behind them, which are answered in time, and kept until then: not many.
+func TestLongQueriesThatWaitAreFew(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.create(big(t, "z.test.", 1, 2000))
+	hold := make(chan struct{})
+	m.with(func(m *memory) { m.hold = hold })
+	r := start(t, m, nil)
+	c := dial(t, r.addr)
+	var queries [][]byte
+	for range 40 {
+		queries = append(queries, append(transferQuery("z.test.", zone.TypeAXFR, 0), make([]byte, 60000)...))
+	}
+	all := pipeline(queries...)
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := c.Write(all)
+		wrote <- err
+	}()
+	waiting := func() (queries, octets int) {
+		r.conns.mu.Lock()
+		defer r.conns.mu.Unlock()
+		for c := range r.conns.open {
+			c.lane.mu.Lock()
+			queries, octets = queries+len(c.lane.queue), octets+c.lane.octets
+			c.lane.mu.Unlock()
+		}
+		return queries, octets
+	}
+	// The first is at work, the second waits, and with the third the reader does.
+	testbed.Eventually(t, 20*time.Second, func() bool { _, octets := waiting(); return octets >= maxQueuedOctets })
+	for range 20 { // time for more, if more were read
+		if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeSuccess {
+			t.Error(dns.RcodeToString[rcode])
+		}
+	}
+	if queries, octets := waiting(); queries != 1 || octets > maxQueuedOctets+wire.MaxMessage {
+		t.Errorf("%d queries of %d octets wait", queries, octets)
+	}
+	close(hold)
+	ids := answered(t, c, 39)
+	if err := <-wrote; err != nil || len(ids) != 40 || !slices.IsSorted(ids) {
+		t.Errorf("%v, answers to %v", err, ids)
+	}
+}
+
 func TestConnectionsAreLimitedForEachClientAndInAll(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
@@ -327,24 +373,4 @@ func TestTheDrainDeadlineEndsWhatDoesNotEnd(t *testing.T) {
 		t.Error(err)
 	}
 	r.done <- nil
-}
-
-func TestRefusalsAreLoggedOnceASecondForEachSource(t *testing.T) {
-	now := time.Unix(1000, 0)
-	q := newQuiet(func() time.Time { return now })
-	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	for i, c := range []struct {
-		after time.Duration
-		b     bool
-		want  bool
-	}{{0, false, true}, {0, false, false}, {0, true, true}, {900 * time.Millisecond, false, false}, {100 * time.Millisecond, false, true}, {0, true, true}} {
-		now = now.Add(c.after)
-		from := a
-		if c.b {
-			from = b
-		}
-		if got := q.allow(from); got != c.want {
-			t.Errorf("step %d: %v", i, got)
-		}
-	}
 }
