@@ -72,7 +72,6 @@ func (r *request) handle(ctx context.Context, msg, out []byte, peer netip.AddrPo
 		r.s.m.dropped.WithLabelValues("malformed").Inc()
 		return out, nil
 	case err != nil:
-		r.q.QuestionEnd = 0
 		return r.fail(out, wire.RcodeFormErr), nil
 	}
 	r.access = r.s.access.Load()

@@ -38,6 +38,9 @@ func parseOPT(rec Record) (EDNS, bool) {
 		UDPSize: uint16(rec.Class),
 		DO:      rec.TTL&(1<<15) != 0,
 	}
+	if e.Version > 0 {
+		return e, true // what its options look like is not known: BADVERS, whatever they are
+	}
 	for d := rec.Data; len(d) > 0; {
 		if len(d) < 4 {
 			return e, false
@@ -49,16 +52,12 @@ func parseOPT(rec Record) (EDNS, bool) {
 		switch code {
 		case OptNSID:
 			e.NSID = true
-		case OptExpire: // empty in a question, as the version is; with octets it is none
+		case OptExpire: // these are empty in a question; with octets they are none
 			e.Expire = l == 0
 		case OptZoneVersion:
 			e.ZoneVersion = l == 0
 		case OptKeepalive:
-			// A client's option is empty (RFC 7828 section 3.2.1).
-			if l != 0 {
-				return e, false
-			}
-			e.Keepalive = true
+			e.Keepalive = l == 0
 		}
 		d = d[4+l:]
 	}

@@ -15,6 +15,11 @@ func PutLength(frame []byte) {
 	binary.BigEndian.PutUint16(frame, uint16(len(frame)-LengthPrefix))
 }
 
+// frameStep is how many octets of a message are read at first where the buffer is
+// too short for it, then twice as many, and so on: who says that a message is
+// long and does not send it takes little of our memory.
+const frameStep = 4 << 10
+
 // ReadFrame reads one message from a stream into buf, which is grown where it is
 // too short, and returns the message. The error is io.EOF only when the stream
 // ends before a message begins, io.ErrUnexpectedEOF within one.
@@ -27,17 +32,21 @@ func ReadFrame(r io.Reader, buf []byte) ([]byte, error) {
 		return nil, err
 	}
 	n := int(binary.BigEndian.Uint16(buf))
-	if cap(buf) < n {
-		buf = make([]byte, n)
-	}
-	buf = buf[:n]
-	if _, err := io.ReadFull(r, buf); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
+	for have := 0; have < n; {
+		next := min(n, max(cap(buf), frameStep, 2*have))
+		if next > cap(buf) {
+			buf = append(make([]byte, 0, next), buf[:have]...)
 		}
-		return nil, err
+		buf = buf[:next]
+		if _, err := io.ReadFull(r, buf[have:]); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		have = next
 	}
-	return buf, nil
+	return buf[:n], nil
 }
 
 // WriteFrame writes one message with its length prefix in one write. For

@@ -66,8 +66,11 @@ func ParseQuery(msg []byte) (Query, error) {
 	}
 	r := Reader{msg: msg, off: HeaderLen}
 	op := h.Flags.Opcode()
+	none := false // the rest is read all the same: an OPT is to be answered with one
 	if n := h.Counts[SectionQuestion]; n != 1 && (op == OpQuery || op == OpNotify || op == OpUpdate) {
-		return q, errQuestionCount
+		if none = n == 0; !none {
+			return q, errQuestionCount
+		}
 	}
 	for i := range h.Counts[SectionQuestion] {
 		question, err := r.Question()
@@ -112,7 +115,10 @@ func ParseQuery(msg []byte) (Query, error) {
 			}
 		}
 	}
-	if op == OpQuery && q.Question.Type == zone.TypeIXFR && !haveSOA {
+	switch {
+	case none:
+		return q, errQuestionCount
+	case op == OpQuery && q.Question.Type == zone.TypeIXFR && !haveSOA:
 		return q, errIXFRSOA
 	}
 	return q, nil

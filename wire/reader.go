@@ -15,15 +15,20 @@ var (
 	ErrRdata = errors.New("malformed rdata in message")
 )
 
+// maxPointers is how many compression pointers a name may have: as many as
+// labels. Pointers to pointers alone could make a message of 64 KiB cost tens of
+// millions of steps, thousands for each of thousands of records.
+const maxPointers = zone.MaxName / 2
+
 // AppendName appends to dst, in uncompressed form, the name that stands at off
 // in msg, and returns the offset behind it. A compression pointer must point
-// before the octets already read for this name, which bounds every chain; the
-// name must fit 255 octets.
+// before the octets already read for this name, and there are maxPointers at
+// most; the name must fit 255 octets.
 func AppendName(dst, msg []byte, off int) (name []byte, next int, err error) {
 	begin := len(dst)
 	floor := off // pointers must go below it
 	next = -1
-	for {
+	for pointers := 0; ; {
 		if off >= len(msg) {
 			return dst[:begin], 0, ErrShort
 		}
@@ -49,7 +54,7 @@ func AppendName(dst, msg []byte, off int) (name []byte, next int, err error) {
 				return dst[:begin], 0, ErrShort
 			}
 			to := c&0x3f<<8 | int(msg[off+1])
-			if to >= floor || to < HeaderLen {
+			if pointers++; to >= floor || to < HeaderLen || pointers > maxPointers {
 				return dst[:begin], 0, ErrName
 			}
 			if next < 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"dnsctl/zone"
 )
@@ -13,6 +14,14 @@ import (
 func TestAppendNameIsBoundedAndExact(t *testing.T) {
 	head := strings.Repeat("\x00", HeaderLen)
 	long := strings.Repeat("\x3f"+strings.Repeat("a", 63), 3) // 192 octets
+	chain := func(pointers int) (body string) {               // each to the one before, the first to the root
+		body = "\x00\xc0\x0c"
+		for i := 1; i < pointers; i++ {
+			to := len(body) - 2 + HeaderLen
+			body += string([]byte{0xc0 | byte(to>>8), byte(to)})
+		}
+		return body
+	}
 	for _, c := range []struct {
 		what, body string
 		off        int // from the end of the header
@@ -23,6 +32,8 @@ func TestAppendNameIsBoundedAndExact(t *testing.T) {
 		{"root", "\x00", 0, "\x00", nil},
 		{"pointer", "\x01a\x00\x01b\xc0\x0c", 3, "\x01b\x01a\x00", nil},
 		{"pointer to pointer", "\x01a\x00\xc0\x0c\x01b\xc0\x0f", 5, "\x01b\x01a\x00", nil},
+		{"as many pointers as a name may have", chain(maxPointers), 2*maxPointers - 1, "\x00", nil},
+		{"one more", chain(maxPointers + 1), 2*maxPointers + 1, "", ErrName},
 		{"pointer to itself", "\xc0\x0c", 0, "", ErrName},
 		{"pointer into its own name", "\x01a\xc0\x0c", 0, "", ErrName},
 		{"pointer forwards", "\xc0\x0e\x00", 0, "", ErrName},
@@ -95,6 +106,40 @@ func TestFramesAreReadWhole(t *testing.T) {
 	for _, cut := range []string{"\x00", "\x00\x05", "\x00\x05abc"} {
 		if _, err := ReadFrame(strings.NewReader(cut), nil); err != io.ErrUnexpectedEOF {
 			t.Errorf("%q: %v", cut, err)
+		}
+	}
+}
+
+// room is a stream that notes how much room its reader had for it.
+type room struct {
+	io.Reader
+	most int
+}
+
+func (r *room) Read(p []byte) (int, error) {
+	r.most = max(r.most, len(p))
+	return r.Reader.Read(p)
+}
+
+// TestALongFrameThatDoesNotComeTakesLittleMemory: a client says 65,535 octets and
+// sends some.
+func TestALongFrameThatDoesNotComeTakesLittleMemory(t *testing.T) {
+	for _, sent := range []int{0, 1, frameStep - 1, frameStep + 1, 40000} {
+		r := &room{Reader: strings.NewReader("\xff\xff" + strings.Repeat("x", sent))}
+		if _, err := ReadFrame(r, nil); err != io.ErrUnexpectedEOF {
+			t.Fatal(err)
+		}
+		if r.most > max(frameStep, sent+1) {
+			t.Errorf("%d octets of 65535 sent, and room made for %d at once", sent, r.most)
+		}
+	}
+	for _, n := range []int{1, 511, 512, 513, frameStep, frameStep + 1, 3 * frameStep, 65535} {
+		want := strings.Repeat("y", n-1) + "z"
+		for _, buf := range [][]byte{nil, make([]byte, 0, 600), make([]byte, 0, 65535)} {
+			got, err := ReadFrame(iotest.HalfReader(strings.NewReader(string([]byte{byte(n >> 8), byte(n)})+want+"next")), buf)
+			if err != nil || string(got) != want {
+				t.Errorf("%d octets into a buffer for %d: %d octets, %v", n, cap(buf), len(got), err)
+			}
 		}
 	}
 }
