@@ -7,6 +7,16 @@ import (
 	"time"
 )
 
+// clientOf is whom an address belongs to, as far as limits are concerned: of IPv6
+// a client has a whole /64.
+func clientOf(a netip.Addr) netip.Addr {
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		p, _ := a.Prefix(64)
+		return p.Addr()
+	}
+	return a
+}
+
 // tally counts by client and in all, up to limits.
 type tally struct {
 	max, maxClient int
@@ -14,13 +24,16 @@ type tally struct {
 	clients        map[netip.Addr]int
 }
 
+// full is what add says where the limit in all forbids it.
+const full = "limit"
+
 // add counts one more, or says which limit forbids it.
 func (t *tally) add(a netip.Addr) (refused string) {
 	switch {
-	case t.all >= t.max:
-		return "limit"
 	case t.clients[a] >= t.maxClient:
 		return "client limit"
+	case t.all >= t.max:
+		return full
 	}
 	t.all++
 	t.clients[a]++
@@ -54,23 +67,33 @@ func newConnTable(cfg *Config, m *metrics) *connTable {
 	}
 }
 
-// admit takes a connection in, or says which limit forbids it. One over TLS has
-// to say shaken as well.
+// admit takes a connection in, or says which limit forbids it. Where there are
+// too many in all, one that waits for its client is closed instead: those who hold
+// connections and ask nothing do not keep others out. One over TLS has to say
+// shaken as well.
 func (t *connTable) admit(c *tcpConn) (refused string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closing.Load() {
 		return "stopping"
 	}
-	addr := c.peer.Addr()
-	if refused = t.conns.add(addr); refused != "" {
+	refused = t.conns.add(c.client)
+	if refused == full && t.makeRoom(func(o *tcpConn) bool { return !o.busy.Load() && o.lane.idle() }) {
+		refused = t.conns.add(c.client)
+	}
+	if refused != "" {
 		return refused
 	}
 	if c.tls != nil {
-		if refused = t.shaking.add(addr); refused != "" {
-			t.conns.remove(addr)
+		refused = t.shaking.add(c.client)
+		if refused == full && t.makeRoom(func(o *tcpConn) bool { return o.shaking }) {
+			refused = t.shaking.add(c.client)
+		}
+		if refused != "" {
+			t.conns.remove(c.client)
 			return "handshake " + refused
 		}
+		c.shaking = true
 	}
 	t.open[c] = struct{}{}
 	t.m.conns.Set(float64(len(t.open)))
@@ -78,18 +101,55 @@ func (t *connTable) admit(c *tcpConn) (refused string) {
 	return ""
 }
 
+// maxLooks is how many connections are looked at for one that can be closed: few
+// are at work when there are too many, and else looking at all would cost more than
+// the new one is worth.
+const maxLooks = 64
+
+// makeRoom closes any connection that fits, and no longer counts it. The map's
+// order is random, so that nobody can choose whose it is.
+func (t *connTable) makeRoom(fits func(*tcpConn) bool) bool {
+	looks := 0
+	for c := range t.open {
+		if looks++; looks > maxLooks {
+			return false
+		}
+		if !c.evicted.Load() && fits(c) {
+			c.evicted.Store(true)
+			t.uncount(c)
+			_ = c.pace.Close()
+			return true
+		}
+	}
+	return false
+}
+
+// uncount takes a connection out of the tallies.
+func (t *connTable) uncount(c *tcpConn) {
+	t.conns.remove(c.client)
+	if c.shaking {
+		c.shaking = false
+		t.shaking.remove(c.client)
+	}
+}
+
 // shaken says that the TLS handshake is over.
 func (t *connTable) shaken(c *tcpConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.shaking.remove(c.peer.Addr())
+	if c.shaking {
+		c.shaking = false
+		t.shaking.remove(c.client)
+	}
 }
 
 func (t *connTable) leave(c *tcpConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.open, c)
-	t.conns.remove(c.peer.Addr())
+	if !c.evicted.Load() {
+		t.uncount(c)
+	}
 	t.m.conns.Set(float64(len(t.open)))
 	if t.closing.Load() && len(t.open) == 0 {
 		close(t.empty)

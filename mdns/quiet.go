@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// quiet lets through one log line a second for each source, and in each second
+// quiet lets through one log line a second for each source (see clientOf), and in each second
 // those of so many sources only: source addresses of UDP are easily forged, and
 // neither the log nor this may grow with them. What is not logged is counted all
 // the same.
@@ -25,7 +25,7 @@ const quietSources = 256
 func newQuiet(now func() time.Time) *quiet { return &quiet{now: now, last: map[netip.Addr]time.Time{}} }
 
 func (q *quiet) allow(from netip.Addr) bool {
-	from = from.Unmap()
+	from = clientOf(from)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dnsctl/wire"
@@ -20,20 +21,25 @@ import (
 // tcpConn is one connection, plain or over TLS. One goroutine reads its queries
 // and answers those that can be answered at once; the lane has the others.
 type tcpConn struct {
-	s     *Server
-	pace  *pace
-	tls   *tls.Conn // over pace; nil: plain
-	conn  net.Conn  // the one of them that messages travel on
-	peer  netip.AddrPort
-	names []string  // in the client's certificate
-	until time.Time // the certificate's end
-	r     *request
-	in    *bufio.Reader
-	buf   []byte // of the query
-	out   outbox
-	lane  lane
+	s      *Server
+	pace   *pace
+	tls    *tls.Conn // over pace; nil: plain
+	conn   net.Conn  // the one of them that messages travel on
+	peer   netip.AddrPort
+	client netip.Addr // see clientOf
+	names  []string   // in the client's certificate
+	until  time.Time  // the certificate's end
+	r      *request
+	in     *bufio.Reader
+	buf    []byte // of the query
+	out    outbox
+	lane   lane
 
 	writing sync.Mutex
+
+	busy    atomic.Bool // answers are made and written, apart from the lane's
+	evicted atomic.Bool // it was closed to make room
+	shaking bool        // its TLS handshake is not finished; the table has it
 }
 
 // serveTCP accepts connections until the listener is closed. Connections outlive
@@ -69,6 +75,9 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, overTLS bool)
 			defer s.conns.leave(c)
 			defer conn.Close()
 			reason := c.run(ctx)
+			if c.evicted.Load() {
+				reason = "made room"
+			}
 			s.m.connsClosed.WithLabelValues(reason).Inc()
 		}()
 	}
@@ -80,6 +89,7 @@ func (s *Server) newConn(conn *net.TCPConn, overTLS bool) *tcpConn {
 		s: s, pace: &pace{TCPConn: conn, wait: s.cfg.WriteTimeout},
 		peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()),
 	}
+	c.client = clientOf(peer.Addr())
 	c.conn = c.pace
 	if overTLS {
 		c.tls = tls.Server(c.pace, s.certs.config.Load())
@@ -197,6 +207,8 @@ func (c *tcpConn) read() (msg []byte, reason string) {
 		if err := c.out.flush(); err != nil {
 			return nil, writeReason(err)
 		}
+		c.busy.Store(false)
+		defer c.busy.Store(true)
 		if c.in.Buffered() == 0 {
 			c.shrink()
 			if reason := c.await(); reason != "" {

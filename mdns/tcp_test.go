@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -277,33 +278,90 @@ func TestLongQueriesThatWaitAreFew(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreLimitedForEachClientAndInAll(t *testing.T) {
+func TestConnectionsAreLimitedForEachClient(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	m.create(big(t, "z.test.", 1, 1))
-	for _, c := range []struct {
-		what   string
-		change func(*Config)
-	}{
-		{"client limit", func(c *Config) { c.MaxConnsClient = 2 }},
-		{"limit", func(c *Config) { c.MaxConns = 2 }},
-	} {
-		r := start(t, m, c.change)
-		first, second := dial(t, r.addr), dial(t, r.addr)
-		testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == 2 })
-		third := dial(t, r.addr)
-		if _, err := third.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: the third connection: %v", c.what, err)
+	r := start(t, m, func(c *Config) { c.MaxConnsClient = 2 })
+	first := dial(t, r.addr)
+	dial(t, r.addr)
+	testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == 2 })
+	third := dial(t, r.addr)
+	if _, err := third.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the third connection: %v", err)
+	}
+	if got := counter(t, r, closed("client limit")); got != 1 {
+		t.Errorf("%v connections refused", got)
+	}
+	_ = first.Close()
+	testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == 1 })
+	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeSuccess {
+		t.Errorf("after one has left: %s", dns.RcodeToString[rcode])
+	}
+}
+
+// TestWhoeverAsksNothingMakesRoom: where there are as many connections as there
+// may be, one that asks nothing, or half a question, is closed for the next; what
+// is at work is not, and when all are, the next is refused.
+func TestWhoeverAsksNothingMakesRoom(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.create(big(t, "z.test.", 1, 1))
+	m.create(big(t, "large.test.", 1, 400000))
+	const limit = 6
+	r := start(t, m, func(c *Config) { c.MaxConns = limit })
+	at := []*net.TCPConn{dial(t, r.addr), dial(t, r.addr)}
+	for _, c := range at { // a transfer that is not read
+		_ = c.SetReadBuffer(4096)
+		if err := wire.WriteFrame(c, transferQuery("large.test.", zone.TypeAXFR, 0)); err != nil {
+			t.Fatal(err)
 		}
-		if got := counter(t, r, closed(c.what)); got != 1 {
-			t.Errorf("%s: %v connections refused", c.what, got)
+	}
+	testbed.Eventually(t, 20*time.Second, func() bool { return counter(t, r, "dnsctl_mdns_transfers") == float64(len(at)) })
+	for i := range limit - len(at) {
+		if _, err := dial(t, r.addr).Write([]byte("\xff\xffx")[:3*(i%2)]); err != nil {
+			t.Fatal(err)
 		}
-		_ = first.Close()
-		testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == 1 })
+	}
+	testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == limit })
+	for i := range 20 {
 		if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeSuccess {
-			t.Errorf("%s: after one has left: %s", c.what, dns.RcodeToString[rcode])
+			t.Errorf("an honest client: %s", dns.RcodeToString[rcode])
 		}
-		_ = second.Close()
+		if got := r.conns.count(); got > limit+1+i {
+			t.Errorf("%d connections", got)
+		}
+	}
+	if got := counter(t, r, closed("made room")); got == 0 {
+		t.Error("nobody made room")
+	}
+	// What is left of the idle ones becomes transfers too.
+	for len(at) < limit {
+		c := dial(t, r.addr)
+		_ = c.SetReadBuffer(4096)
+		if err := wire.WriteFrame(c, transferQuery("large.test.", zone.TypeAXFR, 0)); err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, c)
+		testbed.Eventually(t, 20*time.Second, func() bool { return counter(t, r, "dnsctl_mdns_transfers") == float64(len(at)) })
+	}
+	last := dial(t, r.addr)
+	if _, err := last.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one more connection than there may be: %v", err)
+	}
+	if got := counter(t, r, closed("limit")); got != 1 {
+		t.Errorf("%v connections refused", got)
+	}
+}
+
+func TestAClientHasAWholeNetworkOfIPv6(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
+	} {
+		if got := clientOf(netip.MustParseAddr(from)); got != netip.MustParseAddr(want) {
+			t.Errorf("%s is of %s", from, got)
+		}
 	}
 }
 

@@ -343,9 +343,11 @@ func TestHalfOpenHandshakesAreBoundedInTimeAndNumber(t *testing.T) {
 	for range 6 {
 		from("127.0.0.3")
 	}
+	// Of each address four are let in, and with the last of those, earlier ones make
+	// room.
 	testbed.Eventually(t, 20*time.Second, func() bool {
-		return counter(t, r, closed("handshake timeout")) == 6 && counter(t, r, closed("handshake client limit")) == 2 &&
-			counter(t, r, closed("handshake limit")) == 4
+		out := counter(t, r, closed("handshake timeout")) + counter(t, r, closed("made room")) + counter(t, r, closed("handshake client limit"))
+		return out == 12 && counter(t, r, closed("made room")) >= 2 && counter(t, r, closed("handshake client limit")) >= 2
 	})
 	if took := time.Since(begin); took < 500*time.Millisecond {
 		t.Errorf("cut off after %s", took)
