@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,7 +46,7 @@ type Config struct {
 	// TransferTimeout bounds a transfer, and so how long an old version of a zone is
 	// kept in memory for one.
 	TransferTimeout time.Duration
-	MaxConns        int // TCP connections in all
+	MaxConns        int // TCP connections in all; fewer where the process may not have the files
 	MaxConnsClient  int // TCP connections of one address
 	MaxLoads        int // zones being read from the store at once
 }
@@ -88,6 +89,13 @@ func (c *Config) setDefaults() error {
 		}
 	}
 	orInt(&c.MaxConns, 4096)
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		if most := connsWithin(c.MaxConns, uint64(files.Cur)); most < c.MaxConns {
+			c.Logger.Warn("fewer TCP connections than configured: the process may not have more files open", "limit", most, "configured", c.MaxConns)
+			c.MaxConns = most
+		}
+	}
 	orInt(&c.MaxConnsClient, 512)
 	orInt(&c.TLS.MaxHandshakes, 512)
 	orInt(&c.TLS.MaxHandshakesClient, 64)
@@ -100,4 +108,14 @@ func (c *Config) setDefaults() error {
 		c.CacheBytes = 1 << 30
 	}
 	return nil
+}
+
+// otherFiles is how many descriptors are left to the store, its other clients and
+// what looks after nameservers, however many TCP clients there are.
+const otherFiles = 128
+
+// connsWithin is how many TCP connections, of so many at most, a process may have
+// that may have so many files open.
+func connsWithin(conns int, files uint64) int {
+	return int(min(uint64(conns), max(files, 2*otherFiles)-otherFiles))
 }

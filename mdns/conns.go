@@ -78,7 +78,7 @@ func (t *connTable) admit(c *tcpConn) (refused string) {
 		return "stopping"
 	}
 	refused = t.conns.add(c.client)
-	if refused == full && t.makeRoom(func(o *tcpConn) bool { return !o.busy.Load() && o.lane.idle() }) {
+	if refused == full && t.makeRoom((*tcpConn).waits) {
 		refused = t.conns.add(c.client)
 	}
 	if refused != "" {
@@ -99,6 +99,13 @@ func (t *connTable) admit(c *tcpConn) (refused string) {
 	t.m.conns.Set(float64(len(t.open)))
 	t.m.connsTotal.Inc()
 	return ""
+}
+
+// spare closes a connection that waits for its client.
+func (t *connTable) spare() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.makeRoom((*tcpConn).waits)
 }
 
 // maxLooks is how many connections are looked at for one that can be closed: few

@@ -51,6 +51,7 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, overTLS bool)
 			return
 		}
 		if err != nil { // out of descriptors, or a client that is gone already
+			s.conns.spare()
 			s.m.connsClosed.WithLabelValues("not accepted").Inc()
 			if s.quiet.allow(netip.Addr{}) {
 				s.log.Error("connection cannot be accepted", "err", err)
@@ -99,6 +100,9 @@ func (s *Server) newConn(conn *net.TCPConn, overTLS bool) *tcpConn {
 	c.lane.moved.L = &c.lane.mu
 	return c
 }
+
+// waits says whether it is the client's turn.
+func (c *tcpConn) waits() bool { return !c.busy.Load() && c.lane.idle() }
 
 // newRequest is a request of this client. With wait, content may be waited for.
 func (c *tcpConn) newRequest(wait bool) *request {

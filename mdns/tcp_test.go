@@ -354,6 +354,19 @@ func TestWhoeverAsksNothingMakesRoom(t *testing.T) {
 	}
 }
 
+func TestConnectionsLeaveFilesToOthers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		conns int
+		files uint64
+		want  int
+	}{{4096, 1 << 20, 4096}, {4096, 1<<64 - 1, 4096}, {4096, 4224, 4096}, {4096, 4223, 4095}, {4096, 1024, 896}, {100, 1024, 100}, {4096, 64, 128}} {
+		if got := connsWithin(c.conns, c.files); got != c.want {
+			t.Errorf("%d of %d files: %d", c.conns, c.files, got)
+		}
+	}
+}
+
 func TestAClientHasAWholeNetworkOfIPv6(t *testing.T) {
 	t.Parallel()
 	for from, want := range map[string]string{

@@ -8,11 +8,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"dnsctl/testbed"
 )
@@ -295,4 +298,43 @@ func TestFloodsOfEveryKindAtOnce(t *testing.T) {
 	if log := x.errs.String(); strings.Contains(log, "panic") || strings.Count(log, "\n") > 2000 {
 		t.Errorf("%d lines of log: %.2000s", strings.Count(log, "\n"), log)
 	}
+}
+
+// TestClientsThatTakeAllFilesAreClosedForOthers lowers the number of files that mdns
+// may have to little more than it has, and connects more often than that.
+func TestClientsThatTakeAllFilesAreClosedForOthers(t *testing.T) {
+	t.Parallel()
+	x := newXoT(t)
+	if x.metric("dnsctl_mdns_tcp_connections ") != "0" {
+		t.Fatal("somebody is connected")
+	}
+	pid := x.cmd.Process.Pid
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := uint64(len(open)) + 30
+	var before unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: before.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for range 100 {
+		from(t, "127.0.7.1", "tcp", x.addr)
+	}
+	// Its page cannot be had meanwhile, so what it says is looked at afterwards.
+	stop := x.honest()
+	testbed.Eventually(t, patience, func() bool { return strings.Contains(x.errs.String(), "connection cannot be accepted") })
+	stop()
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Count(x.errs.String(), "connection cannot be accepted")
+	if limit := int(time.Since(begin)/time.Second) + 1; lines > limit {
+		t.Errorf("%d lines, not %d: %.2000s", lines, limit, x.errs)
+	}
+	testbed.Eventually(t, patience, func() bool { return x.closed("not accepted") != "0" && x.closed("made room") != "0" })
 }
