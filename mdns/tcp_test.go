@@ -231,6 +231,34 @@ func TestClientsThatStallAreCutOff(t *testing.T) {
 	testbed.Eventually(t, 10*time.Second, func() bool { return r.conns.count() == 0 })
 }
 
+// TestAClientThatLeavesBetweenAnswersHarmsNobody has a transfer begin behind
+// answers that cannot be written any more.
+func TestAClientThatLeavesBetweenAnswersHarmsNobody(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.create(big(t, "z.test.", 1, 5000))
+	r := start(t, m, nil)
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dial(t, l.Addr().String())
+	conn, err := l.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := r.newConn(conn, false)
+	_ = conn.Close()
+	c.out.buf = make([]byte, 20000)
+	if err := c.out.answer(t.Context(), c.newRequest(true), transferQuery("z.test.", zone.TypeAXFR, 0), c.out.transfer); err == nil {
+		t.Error("it was written")
+	}
+	if got := counter(t, r, `dnsctl_mdns_transfers_total{kind="axfr",result="aborted"}`); got != 1 {
+		t.Errorf("%v transfers aborted", got)
+	}
+}
+
 // TestLongQueriesThatWaitAreFew has a client send transfer requests with much
 // behind them, which are answered in time, and kept until then: not many.
 func TestLongQueriesThatWaitAreFew(t *testing.T) {

@@ -218,7 +218,9 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 	}
 	s.m.transfers.WithLabelValues(g.kind, result).Inc()
 	s.m.transferRecs.WithLabelValues(g.kind).Add(float64(t.records))
-	s.m.transferBytes.WithLabelValues(g.kind).Add(float64(o.sent + int64(len(o.buf)) - before))
+	// What stood before it may not have been written whole, and a counter panics at
+	// what is below 0.
+	s.m.transferBytes.WithLabelValues(g.kind).Add(float64(max(0, o.sent+int64(len(o.buf))-before)))
 	return err
 }
 
