@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,6 +259,75 @@ func TestAClientThatLeavesBetweenAnswersHarmsNobody(t *testing.T) {
 	if got := counter(t, r, `dnsctl_mdns_transfers_total{kind="axfr",result="aborted"}`); got != 1 {
 		t.Errorf("%v transfers aborted", got)
 	}
+}
+
+// TestTransfersAtOnceAreFair has thirty clients fetch a zone again and again, and
+// one fetch it once: until it has the zone, the others get it less than ten times
+// each, on average.
+func TestTransfersAtOnceAreFair(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	s := big(t, "z.test.", 1, 20000)
+	m.create(s)
+	r := start(t, m, nil)
+	q := transferQuery("z.test.", zone.TypeAXFR, 0)
+	length := int64(0) // of an answer
+	whole := dial(t, r.addr)
+	if err := wire.WriteFrame(whole, q); err != nil {
+		t.Fatal(err)
+	}
+	for records := 0; records < s.Records()+1; {
+		msg, err := wire.ReadFrame(whole, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _ := wire.ParseHeader(msg)
+		records += int(h.Counts[wire.SectionAnswer])
+		length += int64(wire.LengthPrefix + len(msg))
+	}
+	var got [30]atomic.Int64 // octets
+	var wg sync.WaitGroup
+	var conns []*net.TCPConn
+	for i := range got {
+		c := dial(t, r.addr)
+		_ = c.SetReadBuffer(32 << 10)
+		conns = append(conns, c)
+		wg.Go(func() { // as fast as it can, always with more asked for
+			for range 3 {
+				_ = wire.WriteFrame(c, q)
+			}
+			for {
+				k, err := io.CopyN(io.Discard, c, length)
+				if err != nil {
+					return
+				}
+				got[i].Add(k)
+				_ = wire.WriteFrame(c, q)
+			}
+		})
+	}
+	testbed.Eventually(t, 20*time.Second, func() bool { return counter(t, r, "dnsctl_mdns_transfers") >= 20 })
+	var before [len(got)]int64
+	for i := range got {
+		before[i] = got[i].Load()
+	}
+	if err := wire.WriteFrame(whole, q); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, whole, length); err != nil {
+		t.Fatal(err)
+	}
+	sum := int64(0)
+	for i := range got {
+		sum += got[i].Load() - before[i]
+	}
+	if times := float64(sum) / float64(int64(len(got))*length); times > 10 {
+		t.Errorf("the others have got it %.1f times meanwhile", times)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	wg.Wait()
 }
 
 // TestLongQueriesThatWaitAreFew has a client send transfer requests with much
