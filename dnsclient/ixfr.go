@@ -41,7 +41,7 @@ func readChanges(s *stream, from *zone.Snapshot) (*zone.Snapshot, error) {
 		return nil, err
 	}
 	if s.answers == 0 && !target.Ahead(from.Serial()) {
-		return from, s.finish()
+		return s.finished(from)
 	}
 	second, err := s.next()
 	if err != nil {
@@ -62,6 +62,14 @@ func readChanges(s *stream, from *zone.Snapshot) (*zone.Snapshot, error) {
 		}
 	}
 	return readRest(s, first, second)
+}
+
+// finished is the zone when nothing is wrong with the end of the transfer.
+func (s *stream) finished(snap *zone.Snapshot) (*zone.Snapshot, error) {
+	if err := s.finish(); err != nil {
+		return nil, err
+	}
+	return snap, nil
 }
 
 // readDeltas reads differences, oldest first, and applies them one by one. old is
@@ -90,7 +98,7 @@ func readDeltas(s *stream, snap *zone.Snapshot, first, old record) (*zone.Snapsh
 			return nil, err
 		}
 		if sameSOA(closing.rdata, first.rdata) && sameSOA(soa.rdata, first.rdata) {
-			return snap, s.finish()
+			return s.finished(snap)
 		}
 		old = closing
 	}
