@@ -99,6 +99,21 @@ func TestSecretsAreNowhereButWhereTheyBelong(t *testing.T) {
 	do("12", "tsig", "create", "bad", "--scope", "pool:main", "--secret-file", r.write("bad", "%%%"+base64.StdEncoding.EncodeToString(own)))
 	do("12", "server", "add", "ns3", "--type", "bind", "--address", ns[0], "--control", "rndc://"+ns[1], "--stats", "http://"+ns[2],
 		"--control-key-file", r.write("torn.key", `key "x" { algorithm hmac-sha256; secret "`+base64.StdEncoding.EncodeToString(own)))
+	// What mdns is asked with keys, right and wrong ones, a broken one among them.
+	mainKey := r.key()
+	text, err := os.ReadFile(mainKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrongName := r.write("name.key", strings.Replace(string(text), `key "main`, `key "other`, 1))
+	wrongSecret := r.write("secret.key", regexp.MustCompile(`secret "[^"]+"`).ReplaceAllString(string(text), `secret "`+base64.StdEncoding.EncodeToString([]byte("not the secret of anything here"))+`"`))
+	for file, want := range map[string]string{mainKey: "NOERROR", wrongName: "BADKEY", wrongSecret: "BADSIG"} {
+		for _, question := range []string{"SOA", "AXFR"} {
+			if out := r.dig(addr, "-k", file, "a.example", question); !strings.Contains(out, want) {
+				t.Errorf("%s with %s: %s", question, file, out)
+			}
+		}
+	}
 	named.Stop(t)
 	do("1", "audit")
 	do("1", "sync", "--yes")
