@@ -390,14 +390,17 @@ func FuzzVerifier(f *testing.F) {
 	req, mac := SignRequest(question(), 0, k, fixed)
 	ts, _ := FindTSIG(req)
 	good := NewSigner(k, ts).Sign(answer(0), 0, fixed)
+	covered := find(f, good).Start
+	otherID := bytes.Clone(good)
+	otherID[0]++
 	f.Add(good)
 	f.Add(req)
+	f.Add(otherID)
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		same := bytes.Equal(msg, good)
-		if _, err := NewVerifier(k, mac).Verify(msg, fixed); err == nil && !same {
+		if _, err := NewVerifier(k, mac).Verify(bytes.Clone(msg), fixed); err == nil {
 			// Only octets that the MAC does not cover may differ: the ID, the case
 			// of names in the record, what follows it.
-			if !bytes.Equal(msg[2:ts.Start], good[2:ts.Start]) {
+			if !bytes.Equal(msg[2:covered], good[2:covered]) {
 				t.Fatalf("forged: %q", msg)
 			}
 		}
