@@ -95,9 +95,9 @@ clean: ## removes what was built and fetched into this folder
 	rm -rf dnsctl .cache .demo-*
 
 # The rows of other nameservers that cannot be installed or built are missing.
-# Only the whole run writes docs/.
+# Only the whole run writes docs/; .cache/profiles then has what pprof reads.
 BENCH ?=
-BENCH_ALL := -json docs/benchmarks.json -docs docs -many 1000000
+BENCH_ALL := -json docs/benchmarks.json -docs docs -many 1000000 -profile .cache/profiles
 .PHONY: bench
 bench: peers ## what docs/benchmarks.md shows, measured here beside other nameservers; BENCH='-run axfr' for less
 	go run ./cmd/bench $(or $(BENCH),$(BENCH_ALL))

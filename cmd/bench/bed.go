@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"sync"
 
@@ -120,11 +121,17 @@ func (b *bed) must(what string, err error) {
 // build makes the binary and the input that all measures share.
 func (b *bench) build(ctx context.Context) {
 	dir := b.bed.TempDir()
-	b.bin = filepath.Join(dir, "dnsctl")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.bin, "dnsctl").CombinedOutput(); err != nil {
-		b.bed.Fatalf("build dnsctl (bench runs inside the project): %v\n%s", err, out)
-	}
+	b.bin = b.buildGo(ctx, "dnsctl")
 	b.bigFile, b.smallDir = filepath.Join(dir, bigZone+".zone"), filepath.Join(dir, "small")
 	b.bed.must("write the big zone", writeFile(b.bigFile, func(w io.Writer) error { return writeBig(w, b.records, 0) }))
 	b.bed.must("write the small zones", writeFolder(b.smallDir, b.zones))
+}
+
+// buildGo builds a program of this module.
+func (b *bench) buildGo(ctx context.Context, pkg string) string {
+	file := filepath.Join(b.bed.TempDir(), path.Base(pkg))
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", file, pkg).CombinedOutput(); err != nil {
+		b.bed.Fatalf("build %s (bench runs inside the project): %v\n%s", pkg, err, out)
+	}
+	return file
 }

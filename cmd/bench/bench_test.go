@@ -277,7 +277,7 @@ func TestPrepackedAnswersEachQuestion(t *testing.T) {
 	err := guard(io.Discard, func(bed *bed) {
 		b := &bench{options: options{zones: 120, sample: time.Minute}, bed: bed}
 		b.prepacked(message(smallSize+1, 0, 300), false, func(addr string) {
-			if _, zones := b.smallZones(addr, shape{perConn: 50, pipelined: 10, once: true}); zones != 120 {
+			if _, zones := b.smallZones(&place{addr: addr}, shape{perConn: 50, pipelined: 10, once: true}); zones != 120 {
 				t.Errorf("%d zones came", zones)
 			}
 		})

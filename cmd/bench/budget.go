@@ -9,13 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"dnsctl/testbed"
 )
 
 // budgetMB is what mdns may keep of zones' content in measureBudget: far less
 // than the big zone takes.
 const budgetMB = 32
+
+// cacheBytes is the metric of what mdns keeps of zones' content.
+const cacheBytes = "dnsctl_mdns_cache_bytes"
 
 // measureBudget transfers all zones with a budget that they do not fit in. The
 // clients count the records, so that the service is known to be whole.
@@ -23,17 +24,17 @@ func measureBudget(ctx context.Context, b *bench, name string) {
 	h := b.loadedHouse(ctx, name)
 	usual := h.env
 	h.stop()
-	h.env, h.http = append(slices.Clip(usual), fmt.Sprintf("DNSCTL_MDNS_MEMORY=%dMiB", budgetMB)), testbed.FreeAddr(b.bed)
+	h.env = append(slices.Clip(usual), fmt.Sprintf("DNSCTL_MDNS_MEMORY=%dMiB", budgetMB))
 	t := b.table(name)
 	for range b.repeat {
 		h.stop()
 		h.start(ctx)
 		watch, stop := context.WithCancel(ctx)
 		most := make(chan float64, 1)
-		go func() { most <- h.most(watch, "dnsctl_mdns_cache_bytes") }()
+		go func() { most <- h.most(watch, cacheBytes) }()
 		wall, got := b.big(h.addr, nil, nil, manyConns, true)
 		t.add("budget/axfr 8 connections", "records/s", "", float64(got.records)/wall)
-		wall, zones := b.smallZones(h.addr, shape{perConn: 50, pipelined: 1, once: true})
+		wall, zones := b.smallZones(h.desc(), smallCold)
 		t.add("budget/small 50 per connection", "zones/s", "", float64(zones)/wall)
 		wall, got = b.big(h.addr, nil, nil, 1, true)
 		t.add("budget/axfr", "records/s", "", float64(got.records)/wall)
@@ -43,7 +44,7 @@ func measureBudget(ctx context.Context, b *bench, name string) {
 	}
 	t.done()
 	h.stop()
-	h.env, h.http = usual, ""
+	h.env = usual
 	h.start(ctx)
 }
 
@@ -62,6 +63,13 @@ func (h *house) most(ctx context.Context, metric string) (greatest float64) {
 		case <-tick.C:
 		}
 	}
+}
+
+// metric is the present value of a metric.
+func (h *house) metric(ctx context.Context, name string) float64 {
+	text, err := h.metrics(ctx)
+	h.bed.must("read the metrics of mdns", err)
+	return valueOf(text, name)
 }
 
 func (h *house) metrics(ctx context.Context) (string, error) {

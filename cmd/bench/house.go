@@ -47,7 +47,7 @@ type house struct {
 	url   string
 	dir   string
 	env   []string
-	http  string   // address of metrics; "" for none
+	http  string   // address of metrics
 	files []string // of TLS: the certificate and its key
 
 	mdns   *exec.Cmd
@@ -58,7 +58,7 @@ const pool = "main"
 
 // house makes a database and a pool in it; mdns is not started.
 func (b *bench) house(ctx context.Context, t *bed, store string) *house {
-	h := &house{b: b, bed: t, dir: t.TempDir(), place: place{name: store, addr: testbed.FreeAddr(t)}}
+	h := &house{b: b, bed: t, dir: t.TempDir(), place: place{name: store, addr: testbed.FreeAddr(t)}, http: testbed.FreeAddr(t)}
 	switch store {
 	case "sqlite":
 		h.url = "sqlite:" + filepath.Join(h.dir, "dnsctl.db")
@@ -132,10 +132,7 @@ func (h *house) change(ctx context.Context, n int) {
 // start runs mdns and waits until it says that it is ready and answers for its
 // zones; it says how long that took.
 func (h *house) start(ctx context.Context) time.Duration {
-	args := []string{"mdns", "serve", "--listen", h.addr, "--tls-listen", h.tlsAddr, "--tls-cert", h.files[0], "--tls-key", h.files[1], "-o", "json"}
-	if h.http != "" {
-		args = append(args, "--http", h.http)
-	}
+	args := []string{"mdns", "serve", "--listen", h.addr, "--tls-listen", h.tlsAddr, "--tls-cert", h.files[0], "--tls-key", h.files[1], "--http", h.http, "-o", "json"}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), h.b.bin, args...)
 	cmd.Env = h.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

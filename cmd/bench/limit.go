@@ -30,7 +30,7 @@ func measureLimit(_ context.Context, b *bench, name string) {
 		wire.PutLength(small)
 		b.prepacked(small, false, func(addr string) {
 			for _, c := range smallShapes {
-				wall, zones := b.smallZones(addr, c)
+				wall, zones := b.smallZones(&place{addr: addr}, c)
 				t.add("small/"+c.name, "zones/s", "", float64(zones)/wall)
 			}
 		})

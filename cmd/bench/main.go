@@ -50,6 +50,7 @@ type options struct {
 	json    string
 	docs    string
 	from    string
+	profile string
 	note    string
 	timeout time.Duration
 	list    bool
@@ -59,12 +60,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.IntVar(&o.repeat, "n", 5, "repeat each measure this often")
+	f.IntVar(&o.repeat, "n", 3, "repeat each measure this often")
 	f.BoolVar(&o.quick, "quick", false, "a small run: once, half a second for each rate, 20 changes, 100,000 records, 1,000 zones, unless other flags say otherwise")
 	f.IntVar(&o.records, "records", 1_000_000, "records of the big zone")
 	f.IntVar(&o.zones, "zones", 10_000, "small zones, of 10 records each")
-	f.IntVar(&o.many, "many", 0, "small zones of the measure many, which is left out when this is 0")
-	f.DurationVar(&o.sample, "sample", 2*time.Second, "measure each rate for so long")
+	f.IntVar(&o.many, "many", 0, "small zones of the measures many and consume, which are left out when this is 0")
+	f.DurationVar(&o.sample, "sample", time.Second, "measure each rate for so long")
 	f.IntVar(&o.changes, "changes", 100, "commits one by one, ten a second, of one sample of waits")
 	stores := f.String("store", "sqlite,postgres", "the databases")
 	peers := f.String("peers", strings.Join(peerNames(), ","), "the other nameservers; none when empty")
@@ -72,6 +73,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.json, "json", "", "write the figures to this file")
 	f.StringVar(&o.docs, "docs", "", "write the tables into benchmarks.md in this folder, and the charts beside it")
 	f.StringVar(&o.from, "from", "", "measure nothing: take the figures of this file, for -docs and to print ratios and goals")
+	f.StringVar(&o.profile, "profile", "", "take processor profiles of mdns into this folder: the measure of this name, which is left out when this is empty")
 	f.StringVar(&o.note, "note", "", "a text for the JSON file: what else the machine was doing")
 	f.DurationVar(&o.timeout, "timeout", 3*time.Hour, "give up after this time")
 	f.BoolVar(&o.list, "list", false, "list the measures")
@@ -144,22 +146,31 @@ func measures() []measure {
 		}
 		return o.stores
 	}
+	profiled := func(o options) []string {
+		if o.profile == "" {
+			return nil
+		}
+		return o.stores
+	}
 	return []measure{
 		{"limit", "AXFR from a server that sends messages prepared beforehand: what the client can count", alone, measureLimit},
 		{"import", "zone import of the big zone: new, unchanged, with 100 changed records", ours, measureImport},
 		{"import-wait", "the longest wait of another process's record set while the big zone is imported", ours, measureImportWait},
 		{"import-small", "zone import of a folder of small zones: new, unchanged", ours, measureImportSmall},
 		{"start", "from the start to answering for all zones, and the memory then", all, measureStart},
-		{"many", "the same with -many zones, after their import", many, measureMany},
+		{"many", "the same with -many zones, after their import, and their catalog zone", many, measureMany},
+		{"consume", "100,000 members of a catalog zone, or -many, taken in by a Knot DNS", many, measureConsume},
 		{"axfr", "AXFR of the big zone: cold, warm, 8 connections, TSIG, TLS", all, measureAXFR},
 		{"small", "AXFR of the small zones: cold and warm, 50 or 1 per connection, pipelined by 10", all, measureSmall},
 		{"soa", "SOA questions over UDP: each zone once after the start, then over and over", all, measureSOA},
 		{"ixfr", "IXFR of 20 changes of the big zone", all, measureIXFR},
+		{"change", "from a commit to the big zone to the first message of its new IXFR and AXFR", ours, measureChange},
 		{"budget", "all zones transferred by an mdns that may keep 32 MiB of content", ours, measureBudget},
 		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
 		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
 		{"fleet", "bootstrap --wait, audit and sync of the small zones on a BIND 9 and a PowerDNS", ours, measureFleet},
 		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", ours, measureWrite},
+		{"profile", "what the processor time of mdns goes to, into the folder -profile", profiled, measureProfile},
 	}
 }
 
@@ -246,7 +257,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 		b.report.heading(stdout)
 		for i, j := range jobs {
 			fmt.Fprintf(stderr, "bench: %s %s\n", j.name, j.server)
+			begin := time.Now()
 			b.attempt(ctx, j)
+			b.report.Took = append(b.report.Took, took{j.name, j.server, time.Since(begin).Seconds()})
 			if i+1 == len(jobs) || jobs[i+1].server != j.server {
 				b.leave(j.server)
 			}

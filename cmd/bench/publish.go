@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,24 +79,28 @@ func tables() []printed {
 		{"servers", (*report).aboutServers},
 		{"goals", (*report).goalTable},
 		{"import", bySQL("import/", "import-small/", "import-wait/")},
-		{"axfr", byServer(column{"cold", "axfr/cold", "records/s"}, column{"warm", "axfr/warm", "records/s"}, column{"warm, 8 connections", "axfr/warm 8 connections", "records/s"},
+		{"axfr", byServer(column{"cold", "axfr/cold", "records/s"}, column{"cold, TSIG", "axfr/cold TSIG", "records/s"}, column{"warm", "axfr/warm", "records/s"}, column{"warm, 8 connections", "axfr/warm 8 connections", "records/s"},
 			column{"warm, TSIG", "axfr/warm TSIG", "records/s"}, column{"warm, TSIG, 8 connections", "axfr/warm TSIG 8 connections", "records/s"},
 			column{"warm, TLS", "axfr/warm TLS", "records/s"}, column{"warm, TLS, 8 connections", "axfr/warm TLS 8 connections", "records/s"})},
 		{"axfr-cpu", byServer(column{"cold", "axfr/cold cpu", "s/million"}, column{"cold, of PostgreSQL", "axfr/cold cpu of PostgreSQL", "s/million"}, column{"warm", "axfr/warm cpu", "s/million"},
 			column{"warm, TSIG", "axfr/warm TSIG cpu", "s/million"}, column{"warm, TLS", "axfr/warm TLS cpu", "s/million"}, column{"octets a record", "axfr/warm", "octets/record"}, column{"first message, cold, ms", "axfr/cold first message", "ms"})},
-		{"small", byServer(column{"cold, 50 per connection", "small/cold 50 per connection", "zones/s"}, column{"warm, 50 per connection", "small/warm 50 per connection", "zones/s"},
+		{"small", byServer(column{"cold, 50 per connection", "small/cold 50 per connection", "zones/s"}, column{"warm, 50 per connection", "small/warm 50 per connection", "zones/s"}, column{"the same, TSIG", "small/warm TSIG 50 per connection", "zones/s"},
 			column{"warm, 1 per connection", "small/warm 1 per connection", "zones/s"}, column{"warm, pipelined by 10", "small/warm pipelined by 10", "zones/s"})},
 		{"small-cpu", byServer(column{"cold", "small/cold 50 per connection cpu", "us/zone"}, column{"cold, of PostgreSQL", "small/cold 50 per connection cpu of PostgreSQL", "us/zone"},
-			column{"warm", "small/warm 50 per connection cpu", "us/zone"}, column{"1 per connection", "small/warm 1 per connection cpu", "us/zone"}, column{"pipelined", "small/warm pipelined by 10 cpu", "us/zone"})},
+			column{"warm", "small/warm 50 per connection cpu", "us/zone"}, column{"warm, TSIG", "small/warm TSIG 50 per connection cpu", "us/zone"}, column{"1 per connection", "small/warm 1 per connection cpu", "us/zone"}, column{"pipelined", "small/warm pipelined by 10 cpu", "us/zone"})},
 		{"soa", byServer(column{"cold, queries/s", "soa/cold", "queries/s"}, column{"cold, us of processor time", "soa/cold cpu", "us/query"}, column{"the same of PostgreSQL", "soa/cold cpu of PostgreSQL", "us/query"},
 			column{"warm, queries/s", "soa/warm", "queries/s"}, column{"warm, us of processor time", "soa/warm cpu", "us/query"})},
 		{"ixfr", byServer(column{"transfers/s", "ixfr/20 changes", "transfers/s"}, column{"us of processor time", "ixfr/20 changes cpu", "us/transfer"}, column{"records of each", "ixfr/20 changes", "records"})},
 		{"start", byServer(column{"to serving, s", "start/to serving", "s"}, column{"processor time, s", "start/cpu", "s"}, column{"memory then, MB", "start/memory", "MB"}, column{"memory after transfers, MB", "axfr/memory after", "MB"})},
-		{"many", bySQL("many/", "start/memory a zone", "start/index a zone")},
+		{"many", bySQL("many/")},
+		{"catalog", bySQL("catalog/", "consume/")},
+		{"change", bySQL("change/", "axfr/memory of ")},
 		{"budget", bySQL("budget/")},
 		{"served", bySQL("served/", "bind/")},
 		{"write", bySQL("write/")},
 		{"fleet", bySQL("fleet/")},
+		{"profiles", (*report).profileTable},
+		{"took", (*report).tookTable},
 		{"missing", (*report).missingTable},
 	}
 }
@@ -250,6 +256,44 @@ func (r *report) missingTable() string {
 	out := head("", "measure", "why")
 	for _, m := range r.Missing {
 		out += row(r.label(m.Server), m.Measure, strings.ReplaceAll(m.Why, "|", "\\|"))
+	}
+	return out
+}
+
+// profileTable says where the processor time went, a line for each profile.
+func (r *report) profileTable() string {
+	if len(r.Profiles) == 0 {
+		return "Not measured.\n"
+	}
+	out := head("", "of", "s sampled", "most of it itself in")
+	for _, p := range r.Profiles {
+		var top []string
+		for _, s := range p.Top {
+			top = append(top, fmt.Sprintf("%s %.0f%%", s.Function, s.Percent))
+		}
+		out += row(p.What, r.label(p.Server), digits(p.Seconds), strings.Join(top, ", "))
+	}
+	return out
+}
+
+// tookTable says what the run's time went to, the longest first.
+func (r *report) tookTable() string {
+	if len(r.Took) == 0 {
+		return "Not measured.\n"
+	}
+	sum := map[string]float64{}
+	most := map[string]took{}
+	for _, t := range r.Took {
+		sum[t.Measure] += t.Seconds
+		if t.Seconds > most[t.Measure].Seconds {
+			most[t.Measure] = t
+		}
+	}
+	names := slices.Collect(maps.Keys(sum))
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(sum[b], sum[a]), cmp.Compare(a, b)) })
+	out := head("measure", "s", "longest with", "s")
+	for _, n := range names {
+		out += row(n, digits(sum[n]), r.label(most[n].Server), digits(most[n].Seconds))
 	}
 	return out
 }

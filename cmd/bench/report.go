@@ -35,6 +35,16 @@ type report struct {
 	Missing []missing    `json:"missing"`
 	Ratios  []ratio      `json:"ratios"`
 	Goals   []conclusion `json:"goals"`
+
+	Took     []took    `json:"took"`
+	Profiles []profile `json:"profiles"`
+}
+
+// took is how long a measure of a server was, with what it had to prepare.
+type took struct {
+	Measure string  `json:"measure"`
+	Server  string  `json:"server"`
+	Seconds float64 `json:"seconds"`
 }
 
 // product is a nameserver that dnsctl is measured beside.
@@ -72,7 +82,8 @@ func newReport(ctx context.Context, o options) *report {
 	}
 	r := &report{Schema: schema, Commit: string(bytes.TrimSpace(commit)), Started: time.Now().UTC(), Machine: machine(),
 		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones, Many: o.many, Repeat: o.repeat,
-		Servers: []product{}, Figures: []figure{}, Missing: []missing{}, Ratios: []ratio{}, Goals: []conclusion{}}
+		Servers: []product{}, Figures: []figure{}, Missing: []missing{}, Ratios: []ratio{}, Goals: []conclusion{},
+		Took: []took{}, Profiles: []profile{}}
 	for _, name := range o.peers {
 		k, _ := kindOf(name)
 		r.Servers = append(r.Servers, product{k.name, k.product, k.installed(ctx), k.tuned})

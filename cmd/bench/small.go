@@ -3,18 +3,24 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"dnsctl/wire"
 	"dnsctl/zone"
 )
 
 // smallZones transfers the small zones with 8 clients: each once, or one after
 // the other until b.sample has passed, which ends the former as well.
-func (b *bench) smallZones(addr string, s shape) (wall float64, zones int) {
+func (b *bench) smallZones(p *place, s shape) (wall float64, zones int) {
+	var key *wire.Key
+	if s.signed {
+		key = &p.key
+	}
 	frames := make([][]byte, b.zones)
 	for i := range frames {
-		frames[i] = question{zone: smallZone(i), typ: zone.TypeAXFR}.frame()
+		frames[i] = question{zone: smallZone(i), typ: zone.TypeAXFR, key: key}.frame()
 	}
 	var next, done atomic.Int64
 	begin := time.Now()
@@ -26,7 +32,7 @@ func (b *bench) smallZones(addr string, s shape) (wall float64, zones int) {
 			}
 			from %= len(frames)
 			some := frames[from:min(from+s.perConn, len(frames))]
-			if err := onOneConn(addr, some, s.pipelined, smallSize+1); err != nil {
+			if err := onOneConn(p.addr, some, s.pipelined, smallSize+1); err != nil {
 				return err
 			}
 			done.Add(int64(len(some)))
@@ -70,10 +76,15 @@ func onOneConn(addr string, frames [][]byte, pipelined, records int) error {
 type shape struct {
 	name               string
 	perConn, pipelined int
-	once               bool
+	once, signed       bool
 }
 
-var smallShapes = []shape{{"warm 50 per connection", 50, 1, false}, {"warm 1 per connection", 1, 1, false}, {"warm pipelined by 10", 50, 10, false}}
+var (
+	smallCold   = shape{name: "cold 50 per connection", perConn: 50, pipelined: 1, once: true}
+	smallShapes = []shape{{name: "warm 50 per connection", perConn: 50, pipelined: 1}, {name: "warm 1 per connection", perConn: 1, pipelined: 1},
+		{name: "warm pipelined by 10", perConn: 50, pipelined: 10}}
+	smallSigned = shape{name: "warm TSIG 50 per connection", perConn: 50, pipelined: 1, signed: true}
+)
 
 func measureSmall(ctx context.Context, b *bench, name string) {
 	s := b.loaded(ctx, name)
@@ -81,9 +92,9 @@ func measureSmall(ctx context.Context, b *bench, name string) {
 	for range b.repeat {
 		s.stop()
 		s.start(ctx)
-		for _, c := range append([]shape{{"cold 50 per connection", 50, 1, true}}, smallShapes...) {
+		for _, c := range slices.Concat([]shape{smallCold}, smallShapes, []shape{smallSigned}) {
 			since := usedBy(s)
-			wall, zones := b.smallZones(s.desc().addr, c)
+			wall, zones := b.smallZones(s.desc(), c)
 			t.add("small/"+c.name, "zones/s", "", float64(zones)/wall)
 			t.spent(s, "small/"+c.name, "us/zone", since, float64(zones), 1e6)
 		}

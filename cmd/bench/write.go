@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"dnsctl/edit"
@@ -14,7 +13,6 @@ import (
 	"dnsctl/store"
 	"dnsctl/testbed"
 	"dnsctl/zone"
-	"dnsctl/zone/zonefile"
 )
 
 const (
@@ -196,17 +194,7 @@ func (w *writers) batch(ctx context.Context, n int) (done []committed, err error
 	count := min(writeBatch, w.b.zones)
 	sources := make([]edit.Source, count)
 	for i := range sources {
-		number := (n*count + i) % w.b.zones
-		var text strings.Builder
-		if err := writeSmall(&text, number); err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(&text, "bench TXT %d\n", w.rounds)
-		name := zone.MustParseName(smallZone(number) + ".")
-		sources[i] = edit.Source{Path: smallZone(number), Parse: func(ctx context.Context) (edit.Parsed, error) {
-			r, err := zonefile.Read(ctx, strings.NewReader(text.String()), zonefile.Options{Origin: name, File: name.String()})
-			return edit.Parsed{Content: r.Snapshot}, err
-		}}
+		sources[i] = smallSource((n*count+i)%w.b.zones, fmt.Sprintf("bench TXT %d\n", w.rounds))
 	}
 	err = w.editor.Import(ctx, sources, edit.ImportOptions{}, edit.Meta{Command: "bench"}, func(src edit.Source, res edit.Result, e error) {
 		if e != nil {
