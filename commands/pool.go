@@ -181,13 +181,12 @@ func (u poolUse) catalogSerial() *zone.Serial {
 	return &u.catalog.Edition.Serial
 }
 
-// catalogMembers is how many members a catalog zone has: beside them it holds an
-// SOA, an NS and its version.
+// catalogMembers is how many members the catalog zone has, as the leader says.
 func (u poolUse) catalogMembers() *int {
 	if u.catalog == nil {
 		return nil
 	}
-	return new(u.catalog.Edition.RRsets - 3)
+	return &u.state.Members
 }
 
 // readCatalog reads what became of the pool's catalog.

@@ -59,8 +59,10 @@ func (e *Editor) UpdateCatalog(ctx context.Context, pool fleet.Pool, names []zon
 			ed.Octets += set.Octets()
 		}
 		for _, set := range d.Removed {
-			ed.Drop = append(ed.Drop, set.ID())
 			ed.Octets -= set.Octets()
+			if !slices.ContainsFunc(d.Added, func(a zone.RRset) bool { return a.ID() == set.ID() }) { // else Put replaces it
+				ed.Drop = append(ed.Drop, set.ID())
+			}
 		}
 		done, err := e.Store.Commit(ctx, fleet.Commit{Edits: []fleet.Edit{ed}, Actor: m.Actor, Command: m.Command, Comment: m.Comment})
 		if err != nil {
@@ -96,16 +98,18 @@ func (e *Editor) catalogDelta(ctx context.Context, pool fleet.Pool, z fleet.Zone
 	if err != nil {
 		return d, err
 	}
-	sets := make(map[string]zone.RRset, len(all)) // by incarnation
-	keys := make([]zone.Key, 0, len(all))
+	sets := make(map[string][]zone.RRset, len(all)) // by incarnation
+	keys := make([]zone.Key, 0, 2*len(all))
 	of := make(map[zone.Key][]fleet.Membership, len(names))
 	for _, v := range all {
-		set, err := memberSet(pool.Catalog, v)
+		its, err := memberSets(pool.Catalog, v)
 		if err != nil {
 			return d, err
 		}
-		sets[v.Incarnation] = set
-		keys = append(keys, set.Owner.Key())
+		sets[v.Incarnation] = its
+		for _, set := range its {
+			keys = append(keys, set.Owner.Key())
+		}
 		of[v.Zone.Key()] = append(of[v.Zone.Key()], v)
 	}
 	have, err := e.Store.Owners(ctx, z.Edition.ID, keys)
@@ -120,25 +124,29 @@ func (e *Editor) catalogDelta(ctx context.Context, pool fleet.Pool, z fleet.Zone
 		was := of[n.Key()]
 		var join, gone []zone.RRset
 		for _, v := range was {
-			set := sets[v.Incarnation]
-			now, in := there[set.Owner.Key()]
-			switch {
-			case v.Deleted == nil && !in:
-				join = append(join, set)
-			case v.Deleted != nil && in:
-				gone = append(gone, now)
+			for _, set := range sets[v.Incarnation] {
+				now, in := there[set.Owner.Key()]
+				wanted := v.Deleted == nil && set.Data != ""
+				same := wanted && in && now.Data == set.Data
+				if wanted && !same {
+					join = append(join, set)
+				}
+				if in && !same {
+					gone = append(gone, now)
+				}
 			}
 		}
-		if len(gone) > 0 && !leave {
+		left := pointers(gone)
+		if left > 0 && !leave {
 			out.Held = append(out.Held, n)
 			continue
 		}
+		out.Joined, out.Left = out.Joined+pointers(join), out.Left+left
 		d.Added, d.Removed = append(d.Added, join...), append(d.Removed, gone...)
 	}
 	for _, sets := range [][]zone.RRset{d.Added, d.Removed} {
 		slices.SortFunc(sets, func(a, b zone.RRset) int { return a.ID().Compare(b.ID()) })
 	}
-	out.Joined, out.Left = len(d.Added), len(d.Removed)
 	d.NewSOA = nextSOA(z, z.Edition.Serial.Next(z.SerialStyle, e.Now()))
 	return d, nil
 }
@@ -155,16 +163,34 @@ func catalogSOA(serial zone.Serial) string {
 	return soa.Rdata()
 }
 
-// memberSet is the PTR of a member (RFC 9432 section 4.1).
-func memberSet(catalog zone.Name, v fleet.Membership) (zone.RRset, error) {
+// pointers is how many members there are in the RRsets of some.
+func pointers(sets []zone.RRset) (n int) {
+	for _, set := range sets {
+		if set.Type == zone.TypePTR {
+			n++
+		}
+	}
+	return n
+}
+
+// memberSets are the PTR of a member and its group (RFC 9432 sections 4.1 and
+// 4.4.2), whose data is empty where it has none.
+func memberSets(catalog zone.Name, v fleet.Membership) ([]zone.RRset, error) {
 	owner, err := catalog.Prepend("zones")
 	if err == nil {
 		owner, err = owner.Prepend(v.Incarnation)
 	}
-	if err != nil {
-		return zone.RRset{}, fmt.Errorf("member %q of catalog %q: %w", v.Zone, catalog, err)
+	group := zone.RRset{Type: zone.TypeTXT}
+	if err == nil {
+		group.Owner, err = owner.Prepend("group")
 	}
-	return zone.RRset{Owner: owner, Type: zone.TypePTR, Data: zone.PackRdata(string(v.Zone))}, nil
+	if err != nil {
+		return nil, fmt.Errorf("member %q of catalog %q: %w", v.Zone, catalog, err)
+	}
+	if v.Group != "" {
+		group.Data = zone.PackRdata(fleet.TXTRdata(v.Group))
+	}
+	return []zone.RRset{{Owner: owner, Type: zone.TypePTR, Data: zone.PackRdata(string(v.Zone))}, group}, nil
 }
 
 // CreateCatalog makes a pool's catalog zone with all the members that the pool
@@ -191,9 +217,11 @@ func (e *Editor) CreateCatalog(ctx context.Context, pool fleet.Pool, m Meta) (po
 		b.Add(zone.RRset{Owner: version, Type: zone.TypeTXT, Data: zone.PackRdata(fleet.TXTRdata("2"))})
 		empty := b.Len()
 		if pos, err = e.Store.EachMember(ctx, pool.ID, func(v fleet.Membership) error {
-			set, err := memberSet(pool.Catalog, v)
-			if err == nil {
-				b.Add(set)
+			sets, err := memberSets(pool.Catalog, v)
+			for _, set := range sets {
+				if set.Data != "" {
+					b.Add(set)
+				}
 			}
 			return err
 		}); err != nil {
@@ -224,8 +252,9 @@ func (e *Editor) CreateCatalog(ctx context.Context, pool fleet.Pool, m Meta) (po
 // and returns the names about which they differ, for UpdateCatalog; how many
 // members the list has; and the feed position that it is the state of.
 func (e *Editor) CompareCatalog(ctx context.Context, pool fleet.Pool) (differ []zone.Name, members int, pos int64, err error) {
-	type member struct {
+	type member struct { // of an RRset
 		key  zone.Key
+		data zone.Rdata
 		name zone.Name
 	}
 	z, err := e.catalog(ctx, pool)
@@ -239,8 +268,13 @@ func (e *Editor) CompareCatalog(ctx context.Context, pool fleet.Pool) (differ []
 	}
 	var list []member
 	pos, err = e.Store.EachMember(ctx, pool.ID, func(v fleet.Membership) error {
-		set, err := memberSet(pool.Catalog, v)
-		list = append(list, member{set.Owner.Key(), v.Zone})
+		sets, err := memberSets(pool.Catalog, v)
+		for _, set := range sets {
+			if set.Data != "" {
+				list = append(list, member{set.Owner.Key(), set.Data, v.Zone})
+			}
+		}
+		members++
 		return err
 	})
 	if err != nil {
@@ -248,27 +282,31 @@ func (e *Editor) CompareCatalog(ctx context.Context, pool fleet.Pool) (differ []
 	}
 	slices.SortFunc(list, func(a, b member) int { return cmp.Compare(a.key, b.key) })
 	left := list
+	var name zone.Name // of the member whose RRsets these are: its PTR is the first
 	for key, set := range content.From("") {
-		if set.Type != zone.TypePTR {
+		if set.Type == zone.TypePTR {
+			if name, _, err = zone.UnpackName([]byte(set.Data.First())); err != nil {
+				return nil, 0, 0, fmt.Errorf("catalog %q: %s: %w", pool.Catalog, set.Owner, err)
+			}
+		} else if set.Type != zone.TypeTXT || name == "" {
 			continue
 		}
 		for len(left) > 0 && left[0].key < key {
 			differ, left = append(differ, left[0].name), left[1:]
 		}
 		if len(left) > 0 && left[0].key == key {
+			if left[0].data != set.Data {
+				differ = append(differ, name)
+			}
 			left = left[1:]
 			continue
 		}
-		n, _, err := zone.UnpackName([]byte(set.Data.First()))
-		if err != nil {
-			return nil, 0, 0, fmt.Errorf("catalog %q: %s: %w", pool.Catalog, set.Owner, err)
-		}
-		differ = append(differ, n)
+		differ = append(differ, name)
 	}
 	for _, v := range left {
 		differ = append(differ, v.name)
 	}
-	return differ, len(list), pos, nil
+	return differ, members, pos, nil
 }
 
 // StepCatalog begins an epoch for a pool's catalog zone: its serial is stepped

@@ -290,3 +290,117 @@ func TestCatalogBeginsAnEpoch(t *testing.T) {
 	}
 	r.members("a.example.")
 }
+
+// groups is the group property of each member that has one.
+func (r *catalogRig) groups() map[string]string {
+	r.t.Helper()
+	snap, members := r.content()
+	out := map[string]string{}
+	for set := range snap.All() {
+		label, rest, _ := strings.Cut(set.Owner.String(), ".")
+		if set.Type != zone.TypeTXT || label != "group" {
+			continue
+		}
+		for member, l := range members {
+			if rest == l+".zones.cat.example." && set.Data.Len() == 1 {
+				out[member] = string([]byte(set.Data.First())[1:])
+				rest = ""
+			}
+		}
+		if rest != "" {
+			r.t.Errorf("%s is nobody's", set.Owner)
+		}
+	}
+	return out
+}
+
+func (r *catalogRig) group(n, group string) {
+	r.t.Helper()
+	if _, err := r.Set(r.t.Context(), name(n), edit.Change{Group: &group}, edit.Meta{}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestCatalogHasTheGroupsOfItsMembers(t *testing.T) {
+	t.Parallel()
+	r := catalogEditor(t)
+	want := func(want map[string]string) {
+		t.Helper()
+		if got := r.groups(); !maps.Equal(got, want) {
+			t.Errorf("groups %q, not %q", got, want)
+		}
+		z, err := r.s.Zone(t.Context(), r.pool.Catalog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, members := r.content()
+		if n, err := r.s.CatalogMembers(t.Context(), z.Edition.ID); err != nil || n != len(members) {
+			t.Errorf("%d members counted, there are %d: %v", n, len(members), err)
+		}
+	}
+	compared := func(want ...string) []zone.Name {
+		t.Helper()
+		differ, members, _, err := r.CompareCatalog(t.Context(), r.pool)
+		var got []string
+		for _, n := range differ {
+			got = append(got, n.String())
+		}
+		if slices.Sort(got); err != nil || members != 3 || !slices.Equal(got, want) {
+			t.Errorf("%q differ, %d members, %v", got, members, err)
+		}
+		return differ
+	}
+	r.create("a.example.", "b.example.", "c.example.")
+	r.group("b.example.", "signed")
+	head, _ := r.s.Head(t.Context())
+	if f, err := r.s.FeedEntry(t.Context(), head); err != nil || f.Kind != fleet.FeedMember {
+		t.Errorf("feed entry %+v, %v", f, err) // by which the leader learns of it
+	}
+	r.make()
+	want(map[string]string{"b.example.": "signed"})
+	compared()
+	_, labels := r.content()
+
+	// A group comes, changes and goes without the member's leaving, also where
+	// nobody may leave.
+	r.group("a.example.", "large ones")
+	r.group("b.example.", "other")
+	compared("a.example.", "b.example.")
+	if c := r.update(false, "a.example.", "b.example.", "c.example."); c.Joined != 0 || c.Left != 0 || c.Held != nil || c.Serial != 2 {
+		t.Errorf("%+v", c)
+	}
+	want(map[string]string{"a.example.": "large ones", "b.example.": "other"})
+	r.group("a.example.", "")
+	differ := compared("a.example.")
+	if _, err := r.UpdateCatalog(t.Context(), r.pool, differ, false, edit.Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	want(map[string]string{"b.example.": "other"})
+	if _, now := r.content(); !maps.Equal(now, labels) {
+		t.Errorf("labels %v, before %v", now, labels)
+	}
+	z, _ := r.s.Zone(t.Context(), r.pool.Catalog)
+	deltas, err := r.s.Deltas(t.Context(), z.Edition.ID, 1, 3, 1<<20)
+	if err != nil || len(deltas) != 2 {
+		t.Errorf("%d deltas, %v", len(deltas), err)
+	}
+
+	// A member takes its group along, and comes back without one.
+	r.delete("b.example.")
+	if c := r.update(false, "b.example."); len(c.Held) != 1 {
+		t.Errorf("%+v", c)
+	}
+	want(map[string]string{"b.example.": "other"})
+	r.create("b.example.")
+	if c := r.update(true, "b.example."); c.Joined != 1 || c.Left != 1 {
+		t.Errorf("%+v", c)
+	}
+	want(map[string]string{})
+	compared()
+
+	for _, bad := range []string{strings.Repeat("x", 256), "a\nb", "\xff"} {
+		if _, err := r.Set(t.Context(), name("a.example."), edit.Change{Group: &bad}, edit.Meta{}); err == nil {
+			t.Errorf("group %q is taken", bad)
+		}
+	}
+}

@@ -15,9 +15,10 @@ import (
 type Change struct {
 	AddPools, RemovePools []string
 	SerialStyle           zone.SerialStyle // "" leaves it
+	Group                 *string          // of catalogs; nil leaves it
 }
 
-// Set changes a zone's pools or serial style.
+// Set changes a zone's pools, serial style or group.
 func (e *Editor) Set(ctx context.Context, name zone.Name, c Change, m Meta) (Result, error) {
 	z, err := e.live(ctx, name)
 	if err != nil {
@@ -42,7 +43,13 @@ func (e *Editor) Set(ctx context.Context, name zone.Name, c Change, m Meta) (Res
 	if c.SerialStyle != z.SerialStyle {
 		mc.SerialStyle = c.SerialStyle
 	}
-	if len(add) == 0 && len(remove) == 0 && mc.SerialStyle == "" {
+	if c.Group != nil && *c.Group != z.Group {
+		if err := fleet.CheckGroup(*c.Group); err != nil {
+			return Result{}, report.Fail(report.ExitUsage, err, "a group is a name that the nameservers' configuration knows")
+		}
+		mc.Group = c.Group
+	}
+	if len(add) == 0 && len(remove) == 0 && mc.SerialStyle == "" && mc.Group == nil {
 		return res, nil
 	}
 	if mc.AddPools, err = e.poolIDs(ctx, add); err != nil {

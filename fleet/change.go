@@ -53,6 +53,7 @@ type MemberChange struct {
 	AddPools    []int64
 	RemovePools []int64
 	SerialStyle zone.SerialStyle // "" leaves it
+	Group       *string          // of catalogs; nil leaves it
 }
 
 // StagedContent is content written ahead in short transactions, which no reader

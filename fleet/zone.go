@@ -26,6 +26,7 @@ type Zone struct {
 	Created     time.Time
 	Deleted     *time.Time // nil while it is live; content is kept until purged
 	Purged      bool
+	Group       string   // its group in catalogs (RFC 9432 section 4.4.2); "" is none
 	Pools       []string // of its live memberships, sorted
 	Edition     Edition  // the one that is served as imported or edited
 }
@@ -54,6 +55,7 @@ type Membership struct {
 	ZoneID      int64
 	Pool        string
 	Incarnation string // random; a zone created again gets a new one
+	Group       string // the zone's in catalogs; "" is none
 	Created     time.Time
 	Deleted     *time.Time
 	LastSerial  zone.Serial // when it was deleted

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"dnsctl/edit"
 	"dnsctl/fleet"
 	"dnsctl/zone"
 )
@@ -17,7 +18,6 @@ const (
 	catalogSave  = 10 * time.Second // between two notes of how far a catalog is, when nothing else of it has changed
 	catalogNames = 20000            // that one version takes up
 	catalogFeed  = 2000             // feed entries that are read at once
-	catalogOwn   = 3                // RRsets of a catalog zone without members: SOA, NS, version
 )
 
 // catalogs keeps the catalog zone of each pool that has one (RFC 9432). They
@@ -81,6 +81,7 @@ type catalog struct {
 	behind  int64 // the last position before somebody was held back
 	held    map[zone.Key]zone.Name
 	since   time.Time // when the first of them was
+	members int       // that the zone has
 	emptied int       // members that an empty list has left in
 	written time.Time
 
@@ -168,6 +169,9 @@ func (c *catalog) start(ctx context.Context, epoch int64, may permit) error {
 		}
 		return c.compare(ctx)
 	}
+	if err := c.count(ctx); err != nil {
+		return err
+	}
 	c.begin(state.Pos)
 	return nil
 }
@@ -190,6 +194,9 @@ func (c *catalog) create(ctx context.Context, epoch int64, may permit) error {
 	}
 	c.Log.Info("catalog made", "pool", c.pool.Name, "catalog", c.pool.Catalog.String())
 	c.state = fleet.CatalogState{Pool: c.pool.ID, Epoch: epoch}
+	if err := c.count(ctx); err != nil {
+		return err
+	}
 	c.begin(pos)
 	c.written = c.Now()
 	return nil
@@ -210,9 +217,21 @@ func (c *catalog) zone(ctx context.Context) (fleet.Zone, error) {
 	return z, err
 }
 
+// count reads how many members the catalog has; what then changes is added to it.
+func (c *catalog) count(ctx context.Context) error {
+	z, err := c.zone(ctx)
+	if err == nil {
+		c.members, err = c.Store.CatalogMembers(ctx, z.Edition.ID)
+	}
+	return err
+}
+
 // compare brings the catalog up to the whole list of members, where the feed does
 // not say what changed. From an empty list nothing follows: nobody leaves by it.
 func (c *catalog) compare(ctx context.Context) error {
+	if err := c.count(ctx); err != nil {
+		return err
+	}
 	differ, members, pos, err := c.Applier.Edit.CompareCatalog(ctx, c.pool)
 	if err != nil {
 		return err
@@ -288,7 +307,7 @@ func (c *catalog) update(ctx context.Context, names []zone.Name) error {
 	for _, n := range done.Held {
 		c.held[n.Key()] = n
 	}
-	c.wrote(done.Feed)
+	c.wrote(done)
 	return nil
 }
 
@@ -302,15 +321,16 @@ func (c *catalog) release(ctx context.Context) error {
 		for _, n := range names {
 			delete(c.held, n.Key())
 		}
-		c.wrote(done.Feed)
+		c.wrote(done)
 	}
 	c.behind = c.pos
 	return nil
 }
 
 // wrote notes that there is a new version, if there is.
-func (c *catalog) wrote(feed int64) {
-	if feed != 0 {
+func (c *catalog) wrote(done edit.CatalogChange) {
+	if done.Feed != 0 {
+		c.members += done.Joined - done.Left
 		c.written, c.served = c.Now(), nil
 	}
 }

@@ -63,7 +63,7 @@ func (c *catalog) save(ctx context.Context, may permit) error {
 	now := c.state
 	now.Pool, now.Held, now.Reason = c.pool.ID, 0, c.waits
 	if c.started {
-		now.Pos, now.Reason = c.behind, ""
+		now.Pos, now.Members, now.Reason = c.behind, c.members, ""
 		switch waiting := len(c.held) > 0; {
 		case c.emptied > 0:
 			now.Reason = "the list of the pool's members is empty"
@@ -112,7 +112,7 @@ func (c *catalog) tell(ctx context.Context) error {
 			return err
 		}
 		c.served = &z
-		c.Metrics.catalogMembers.WithLabelValues(c.pool.Name).Set(float64(z.Edition.RRsets - catalogOwn))
+		c.Metrics.catalogMembers.WithLabelValues(c.pool.Name).Set(float64(c.members))
 	}
 	if c.Served != nil && c.Served() < c.feed {
 		return nil

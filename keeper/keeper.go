@@ -64,6 +64,7 @@ type Store interface {
 	// is another one by now.
 	Catalog(ctx context.Context, pool int64) (fleet.CatalogState, error)
 	SetCatalog(ctx context.Context, name zone.Name, c fleet.CatalogState, held fleet.Lease) error
+	CatalogMembers(ctx context.Context, edition int64) (int, error) // reads the whole catalog
 	Expire(ctx context.Context, r fleet.Retention, cursor string, by fleet.By) error
 }
 

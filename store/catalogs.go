@@ -116,7 +116,7 @@ func (w *commit) refuseCatalogNames(ctx context.Context, names ...zone.Name) err
 // selectMembers selects what scanMember reads. The zones come first, also for
 // SQLite, which takes a CROSS JOIN in the order it is written: a few names are
 // looked up in a pool of a million.
-const selectMembers = `SELECT z.name, z.name_case, z.id, m.pool_name, m.incarnation, m.created_at, m.deleted_at, m.last_serial
+const selectMembers = `SELECT z.name, z.name_case, z.id, m.pool_name, m.incarnation, m.created_at, m.deleted_at, m.last_serial, z.catalog_group
 	FROM zones z CROSS JOIN memberships m WHERE m.zone_id = z.id AND z.kind = 'zone' AND m.pool_id = ?`
 
 func scanMember(rows *sqlx.Rows) (fleet.Membership, error) {
@@ -124,7 +124,7 @@ func scanMember(rows *sqlx.Rows) (fleet.Membership, error) {
 	var key, spelled sql.RawBytes
 	var created int64
 	var deleted, last sql.NullInt64
-	err := rows.Scan(&key, &spelled, &v.ZoneID, &v.Pool, &v.Incarnation, &created, &deleted, &last)
+	err := rows.Scan(&key, &spelled, &v.ZoneID, &v.Pool, &v.Incarnation, &created, &deleted, &last, &v.Group)
 	if err != nil {
 		return v, err
 	}
@@ -181,8 +181,8 @@ func (s *Store) Catalog(ctx context.Context, pool int64) (c fleet.CatalogState, 
 	c.Pool = pool
 	var since int64
 	err = s.view(ctx, func(t *tx) error {
-		err := t.row(ctx, `SELECT epoch, feed_pos, held, reason, since FROM catalogs WHERE pool_id = ?`, pool).
-			Scan(&c.Epoch, &c.Pos, &c.Held, &c.Reason, &since)
+		err := t.row(ctx, `SELECT epoch, feed_pos, members, held, reason, since FROM catalogs WHERE pool_id = ?`, pool).
+			Scan(&c.Epoch, &c.Pos, &c.Members, &c.Held, &c.Reason, &since)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("catalog of pool %d: %w", pool, fleet.ErrNotFound)
 		}
@@ -190,6 +190,18 @@ func (s *Store) Catalog(ctx context.Context, pool int64) (c fleet.CatalogState, 
 		return err
 	})
 	return c, err
+}
+
+// CatalogMembers is how many members a catalog zone's edition has: it reads all of
+// it.
+func (s *Store) CatalogMembers(ctx context.Context, edition int64) (n int, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		return t.get(ctx, &n, `SELECT count(*) FROM rrsets WHERE content_id = (SELECT content_id FROM editions WHERE id = ?) AND type = ?`, edition, int(zone.TypePTR))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the members of a catalog: %w", err)
+	}
+	return n, nil
 }
 
 // SetCatalog writes how far a pool's catalog zone is. It fails with
@@ -207,9 +219,10 @@ func (s *Store) SetCatalog(ctx context.Context, name zone.Name, c fleet.CatalogS
 		if !slices.Equal(is, []string{catalogText(name)}) {
 			return fleet.ErrConflict
 		}
-		_, err := t.exec(ctx, `INSERT INTO catalogs (pool_id, epoch, feed_pos, held, reason, since) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (pool_id) DO UPDATE SET epoch = excluded.epoch, feed_pos = excluded.feed_pos, held = excluded.held, reason = excluded.reason, since = excluded.since`,
-			c.Pool, c.Epoch, c.Pos, c.Held, c.Reason, millis(c.Since))
+		_, err := t.exec(ctx, `INSERT INTO catalogs (pool_id, epoch, feed_pos, members, held, reason, since) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (pool_id) DO UPDATE SET epoch = excluded.epoch, feed_pos = excluded.feed_pos, members = excluded.members, held = excluded.held,
+				reason = excluded.reason, since = excluded.since`,
+			c.Pool, c.Epoch, c.Pos, c.Members, c.Held, c.Reason, millis(c.Since))
 		return err
 	})
 	if err != nil {

@@ -68,6 +68,14 @@ func (w *commit) changeOne(ctx context.Context, i int, m fleet.MemberChange) err
 		before += fmt.Sprintf(" serial style %s", m.Zone.SerialStyle)
 		result += fmt.Sprintf(" serial style %s", m.SerialStyle)
 	}
+	if m.Group != nil {
+		announced = true // the catalogs of its pools have it
+		if _, err := w.t.exec(ctx, `UPDATE zones SET catalog_group = ? WHERE id = ?`, *m.Group, m.Zone.ID); err != nil {
+			return err
+		}
+		before += fmt.Sprintf(" group %q", m.Zone.Group)
+		result += fmt.Sprintf(" group %q", *m.Group)
+	}
 	serial := c.serial
 	w.event(i, report.Event{Action: action, ZoneID: m.Zone.ID, Zone: m.Zone.Name, Serial: &serial, Before: before, Result: result})
 	if announced {

@@ -63,9 +63,9 @@ var catalogTests = map[string]func(*testing.T, *env){
 		_, err = e.setCatalog("us", ".")
 		e.usage(err, "root")
 		long := strings.Repeat(strings.Repeat("a", 62)+".", 3)
-		_, err = e.setCatalog("us", long+strings.Repeat("b", 29)+".")
+		_, err = e.setCatalog("us", long+strings.Repeat("b", 20)+".")
 		e.usage(err, "too long")
-		us, err := e.setCatalog("us", long+strings.Repeat("b", 25)+".")
+		us, err := e.setCatalog("us", long+strings.Repeat("b", 19)+".")
 		if err != nil {
 			t.Error(err)
 		}
@@ -169,9 +169,10 @@ var catalogTests = map[string]func(*testing.T, *env){
 		for i := range 600 { // more than one piece of a list
 			e.create(content(t, "m"+strings.Repeat("x", i%30)+string(rune('a'+i/30))+".example.", 1, 0), eu)
 		}
+		e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: e.zone("a.example."), Group: new("g")}}})
 		live := map[string]string{}
 		pos, err := e.EachMember(t.Context(), eu.ID, func(v fleet.Membership) error {
-			if v.Deleted != nil || v.Pool != "eu" {
+			if v.Deleted != nil || v.Pool != "eu" || (v.Group == "g") != (v.Zone.String() == "a.example.") || v.Group != "" && v.Group != "g" {
 				t.Errorf("%+v", v)
 			}
 			live[v.Zone.String()] = v.Incarnation

@@ -144,6 +144,7 @@ var memberTests = map[string]func(*testing.T, *env){
 			"edit":          {Edits: []fleet.Edit{editOf(z, base, old, content(t, "example.org.", 6, 1))}},
 			"delete":        {Members: []fleet.MemberChange{{Zone: z, Delete: true}}},
 			"move":          {Members: []fleet.MemberChange{{Zone: z, AddPools: []int64{p.ID}}}},
+			"regroup":       {Members: []fleet.MemberChange{{Zone: z, Group: new("g")}}},
 			"restyle":       {Members: []fleet.MemberChange{{Zone: z, SerialStyle: zone.SerialUnix}}},
 			"undelete live": {Members: []fleet.MemberChange{{Zone: e.create(content(t, "live.org.", 1, 0)), Undelete: true}}},
 		} {
@@ -199,9 +200,9 @@ var memberTests = map[string]func(*testing.T, *env){
 	"a zone moves between pools": func(t *testing.T, e *env) {
 		eu, us, asia := e.pool("eu"), e.pool("us"), e.pool("asia")
 		z := e.create(content(t, "example.org.", 1, 1), eu, us)
-		out := e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: z, AddPools: []int64{asia.ID, us.ID}, RemovePools: []int64{eu.ID}, SerialStyle: zone.SerialDate}}})
+		out := e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: z, AddPools: []int64{asia.ID, us.ID}, RemovePools: []int64{eu.ID}, SerialStyle: zone.SerialDate, Group: new("g")}}})
 		z = e.zone("example.org.")
-		if !slices.Equal(z.Pools, []string{"asia", "us"}) || z.SerialStyle != zone.SerialDate || z.Edition.Version != 1 {
+		if !slices.Equal(z.Pools, []string{"asia", "us"}) || z.SerialStyle != zone.SerialDate || z.Group != "g" || z.Edition.Version != 1 {
 			t.Fatalf("zone %+v", z)
 		}
 		all := e.memberships(z.Name, eu, us, asia)
