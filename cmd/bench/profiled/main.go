@@ -1,7 +1,8 @@
 // Command profiled is dnsctl with a way to take its processor profile: bench
 // measures with it what the processor time of mdns is spent on. GET /start on the
 // address that BENCH_PROFILE names begins one, GET /stop ends it and
-// answers with it, in the format of `go tool pprof`.
+// answers with it, in the format of `go tool pprof`; GET /heap answers with what is
+// in memory.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/pprof"
 	"time"
 
@@ -44,6 +46,10 @@ func listen(addr string) error {
 	mux.HandleFunc("GET /stop", func(w http.ResponseWriter, _ *http.Request) {
 		pprof.StopCPUProfile()
 		_, _ = w.Write(taken.Bytes())
+	})
+	mux.HandleFunc("GET /heap", func(w http.ResponseWriter, _ *http.Request) {
+		runtime.GC()
+		_ = pprof.Lookup("heap").WriteTo(w, 0)
 	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = srv.Serve(l) }()
