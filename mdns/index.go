@@ -27,8 +27,44 @@ type entry struct {
 // form is what many zones have in common; a million entries share a few.
 type form struct {
 	pools *[]int64
-	soa   string // the SOA's rdata with serial 0
+	soa   string // the SOA's rdata with serial 0, names under the apex ended by atApex
 	ttl   uint32 // of the SOA
+}
+
+// atApex stands for the zone's apex at the end of a name in a form, so that zones
+// whose SOAs name servers of their own share one too. No label is so long.
+const atApex = 0xff
+
+// relative is a name as forms have it.
+func relative(name, apex zone.Name) string {
+	for i := 0; i < len(name); i += int(name[i]) + 1 {
+		if name[i:] == apex {
+			return string(name[:i]) + "\xff"
+		}
+	}
+	return string(name)
+}
+
+// soa is the rdata of the zone's SOA with serial 0.
+func (e *entry) soa() string {
+	rdata := e.form.soa
+	var buf [2*zone.MaxName + 20]byte
+	out, done := buf[:0], 0
+	for i, names := 0, 0; names < 2; {
+		switch n := rdata[i]; n {
+		case atApex:
+			out = append(append(out, rdata[done:i]...), e.apex...)
+			i, names, done = i+1, names+1, i+1
+		case 0:
+			i, names = i+1, names+1
+		default:
+			i += int(n) + 1
+		}
+	}
+	if done == 0 {
+		return rdata
+	}
+	return string(append(out, rdata[done:]...))
 }
 
 // held says whether the store offers a serial behind one that was served, its
@@ -45,7 +81,7 @@ func (e *entry) after(old *entry) {
 
 // putSOA writes the zone's SOA as the answer; false when it does not fit.
 func (e *entry) putSOA(enc *wire.Encoder) bool {
-	return enc.SOA(wire.SectionAnswer, e.apex, e.form.ttl, e.form.soa, e.serial)
+	return enc.SOA(wire.SectionAnswer, e.apex, e.form.ttl, e.soa(), e.serial)
 }
 
 // index is every live zone by name. It is read by all workers and written by the
@@ -141,8 +177,9 @@ func (e *entry) setSOA(pools *[]int64, set zone.RRset) error {
 	if err != nil {
 		return fmt.Errorf("zone %s: %w", e.apex, err)
 	}
-	e.form = &form{pools, soa.WithSerial(0).Rdata(), set.TTL}
 	e.serial, e.floor = soa.Serial, soa.Serial
+	soa.Serial, soa.MName, soa.RName = 0, zone.Name(relative(soa.MName, e.apex)), zone.Name(relative(soa.RName, e.apex))
+	e.form = &form{pools, soa.Rdata(), set.TTL}
 	return nil
 }
 
