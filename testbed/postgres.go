@@ -165,19 +165,23 @@ func newPostgres(o PostgresOptions) (p *Postgres, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
+	return p, p.startOnFreePort()
+}
+
+func (p *Postgres) startOnFreePort() error {
 	for try := 1; ; try++ {
 		port, lock, err := reservePort()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		p.Addr, p.lock = loopback(port), lock
 		if err = p.start(); err == nil {
-			return p, nil
+			return nil
 		}
 		_ = p.proc.end(syscall.SIGQUIT)
 		_ = lock.Close()
 		if try == 3 {
-			return nil, fmt.Errorf("%w; its log:\n%s", err, p.proc.output())
+			return fmt.Errorf("%w; its log:\n%s", err, p.proc.output())
 		}
 	}
 }

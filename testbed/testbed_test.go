@@ -183,3 +183,31 @@ func callAPI(t *testing.T, p *testbed.PowerDNS, path, body string) (int, string)
 	}
 	return resp.StatusCode, string(answer)
 }
+
+func TestAStandbyFollowsAndIsPromoted(t *testing.T) {
+	t.Parallel()
+	p := testbed.StartPostgres(t, testbed.PostgresOptions{Private: true, NoFsync: true})
+	url := p.NewDatabase(t)
+	name := url[strings.LastIndex(url, "/")+1 : strings.Index(url, "?")]
+	p.Exec(t, name, "create table t (n int)")
+	s := p.Standby(t)
+	count := func() (n int) {
+		db, err := sql.Open("postgres", s.URL(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.QueryRow("select count(*) from t").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	p.Exec(t, name, "insert into t values (1)")
+	testbed.Eventually(t, 30*time.Second, func() bool { return count() == 1 })
+	p.Kill(t)
+	s.Promote(t)
+	s.Exec(t, name, "insert into t values (2)")
+	if n := count(); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+}
