@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -10,9 +11,33 @@ import (
 	"dnsctl/zone"
 )
 
+const followBatch = 500
+
+// errForked says that the database has another history than the one that was
+// followed: it was put back, or a standby that lacks the end was promoted.
+var errForked = errors.New("the change feed is not the one that was followed")
+
+// next is the feed's entries after a position. With them it reads the one before
+// again, which must be the one that is known.
+func (l *leader) next(ctx context.Context, pos int64) ([]fleet.FeedEntry, error) {
+	entries, err := l.Store.Feed(ctx, max(0, pos-1), followBatch+1)
+	switch {
+	case errors.Is(err, fleet.ErrFeedGone): // it may be that one only that is gone
+		return l.Store.Feed(ctx, pos, followBatch)
+	case err != nil || pos == 0:
+		return entries, err
+	case len(entries) == 0, entries[0].Pos == pos && l.lastID != "" && entries[0].ID != l.lastID:
+		return nil, errForked
+	case entries[0].Pos == pos:
+		l.lastID = entries[0].ID
+		entries = entries[1:]
+	}
+	return entries, nil
+}
+
 // follow handles the feed's next entries and returns the position after them.
 func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
-	entries, err := l.Store.Feed(ctx, pos, 500)
+	entries, err := l.next(ctx, pos)
 	if err == nil && l.Served != nil {
 		served := l.Served()
 		entries = slices.DeleteFunc(entries, func(e fleet.FeedEntry) bool { return e.Pos > served })
@@ -68,7 +93,9 @@ func (l *leader) follow(ctx context.Context, pos int64) (int64, error) {
 	if err := l.standIn(ctx, held); err != nil {
 		return pos, err
 	}
-	return entries[len(entries)-1].Pos, nil
+	last := entries[len(entries)-1]
+	l.lastID = last.ID
+	return last.Pos, nil
 }
 
 // changed tells the servers that have the zone, and adds it to held for those

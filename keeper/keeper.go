@@ -81,7 +81,11 @@ type Keeper struct {
 	// Served is the feed position that this process's mdns serves: a nameserver that
 	// were told earlier would ask mdns, find the old serial and be content with it.
 	// nil: what is in the feed is served.
-	Served  func() int64
+	Served func() int64
+	// Lag is how old the first change is that mdns does not serve yet, where it reads
+	// from a standby of the database. A leader whose own has fallen behind would hold
+	// up what others serve already, and lets them lead. nil: never.
+	Lag     func() time.Duration
 	Meta    edit.Meta
 	Holder  string
 	Now     func() time.Time
@@ -101,12 +105,17 @@ const (
 	taskEvery    = time.Second
 	taskLease    = 30 * time.Second // the server's lock guards the work; this only keeps a batch together
 	blockedRetry = 2 * time.Second
-	proveFor     = 6 * time.Second // without any progress; less than a command waits for the server's lock
+	proveFor     = 6 * time.Second  // without any progress; less than a command waits for the server's lock
+	lagMost      = 5 * time.Second  // of one that leads while another could
+	lagTerm      = 30 * time.Second // how long one leads that lags, where nobody else does
 )
 
 // Run competes for leadership and leads while it has it, until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
 	for {
+		if k.lags() && !pause(ctx, 2*leaderTTL) { // others first
+			return nil
+		}
 		lease, held, err := k.Store.Lease(ctx, LeaderLease, k.Holder, leaderTTL)
 		switch {
 		case err != nil && ctx.Err() == nil:
@@ -125,6 +134,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
+// lags says whether another would lead better.
+func (k *Keeper) lags() bool { return k.Lag != nil && k.Lag() > lagMost }
+
 // lead works until leadership is lost or ctx ends.
 func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -137,7 +149,12 @@ func (k *Keeper) lead(ctx context.Context, lease fleet.Lease) {
 	wg.Go(func() {
 		defer cancel()
 		renewed := k.Now()
+		term := renewed
 		for pause(ctx, leaderRenew) {
+			if k.lags() && k.Now().Sub(term) > lagTerm {
+				k.Log.Warn("leadership given up: the standby of the database is behind", "lag", k.Lag().Round(time.Second))
+				return
+			}
 			began := k.Now()
 			try, end := context.WithTimeout(ctx, leaderRenew)
 			_, err := k.Store.Renew(try, lease, leaderTTL)

@@ -26,6 +26,7 @@ type leader struct {
 	open    outstanding
 	// verdicts are what the notifier has found out and settle has still to write.
 	verdicts chan verdict
+	lastID   string // of the feed entry that was followed last; "" when it is not known
 	// recatalog says that members came or went, or a catalog is served.
 	recatalog chan struct{}
 }
@@ -65,6 +66,11 @@ func (l *leader) run(ctx context.Context) {
 		next, err := l.follow(ctx, pos)
 		if errors.Is(err, fleet.ErrFeedGone) {
 			l.lost(ctx, pos)
+			return
+		}
+		if errors.Is(err, errForked) {
+			// The next term begins with a look at every marker, and tells nobody before.
+			l.Log.Warn("leading begins anew", "err", err, "pos", pos)
 			return
 		}
 		if err != nil && ctx.Err() == nil {
@@ -129,11 +135,12 @@ func (l *leader) start(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if pos > 0 {
-		return pos, nil
-	}
-	if pos, err = l.Store.Head(ctx); err != nil {
+	head, err := l.Store.Head(ctx)
+	if err != nil {
 		return 0, err
 	}
-	return pos, l.Store.SetCursor(ctx, cursorName, pos, l.lease)
+	if pos > 0 {
+		return min(pos, head), nil
+	}
+	return head, l.Store.SetCursor(ctx, cursorName, head, l.lease)
 }

@@ -511,3 +511,44 @@ func TestNobodyIsToldOfWhatIsNotServedYet(t *testing.T) {
 		s.until("the server is told", 5*time.Second, func() bool { return len(s.told.of("ns1")) > before })
 	})
 }
+
+func TestALeaderWhoseStandbyIsBehindLetsOthersLead(t *testing.T) {
+	onScene(t, func(s *scene) {
+		var lag atomic.Int64
+		s.keeper.Lag = func() time.Duration { return time.Duration(lag.Load()) }
+		leader := func() string {
+			l, held, err := s.Store.Lease(s.T.Context(), "leader", "other", 6*time.Second)
+			if err != nil {
+				s.T.Fatal(err)
+			}
+			if held {
+				if err := s.Store.Release(s.T.Context(), l); err != nil {
+					s.T.Fatal(err)
+				}
+			}
+			return l.Holder
+		}
+		s.start()
+		s.pass(time.Minute)
+		lag.Store(int64(time.Second))
+		s.pass(time.Minute)
+		if got := leader(); got != "me" {
+			s.T.Errorf("with a standby that is a second behind %q leads", got)
+		}
+		lag.Store(int64(time.Minute))
+		s.until("another can lead", 5*time.Second, func() bool { return leader() == "other" })
+		// Nobody else does: better late than never.
+		s.until("it leads again", 15*time.Second, func() bool { return leader() == "me" })
+		s.pass(20 * time.Second)
+		if got := leader(); got != "me" {
+			s.T.Errorf("%q leads", got)
+		}
+		s.until("another can lead, again", 15*time.Second, func() bool { return leader() == "other" })
+		lag.Store(0)
+		s.until("it leads again", 15*time.Second, func() bool { return leader() == "me" })
+		s.pass(time.Minute)
+		if got := leader(); got != "me" {
+			s.T.Errorf("when it has caught up %q leads", got)
+		}
+	})
+}
