@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"dnsctl/mdns"
 	"dnsctl/render"
 	"dnsctl/report"
+	"dnsctl/store"
 	"dnsctl/sync/inventory"
 )
 
@@ -48,6 +50,12 @@ the pools that list one of its names (pool set --tls-client). The TLS files are 
 again every ten seconds; files that cannot be used are told in the log and in
 /metrics, and what was read before stays in use.
 
+With --read-store zones, pools and keys are read from a streaming standby of the
+PostgreSQL database in --store, which keeps all the rest. It serves when the standby
+has what was committed before the start, and never a lower serial than it has served;
+/metrics and mdns status say how far behind it is. Let the standby say
+hot_standby_feedback = on, so that long reads are not ended there.
+
 When it is ready it prints one line on standard output, as JSON with -o json. With
 --http it serves /metrics, /healthz, /readyz, and /servers/NAME/ready for load
 balancers: 200 while that nameserver is fit for service, else 503 and why, as JSON.
@@ -58,6 +66,7 @@ SIGTERM lets transfers finish.`,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return runMDNSServe(cmd.Context(), a) },
 	}
 	c.Flags().StringSlice("listen", nil, "serve DNS on this `IP:PORT`, UDP and TCP")
+	c.Flags().String("read-store", "", "read zones from the PostgreSQL standby at this `URL`")
 	c.Flags().StringSlice("tls-listen", nil, "transfer zones over TLS on this `IP:PORT`")
 	c.Flags().String("tls-cert", "", "the `file` with the TLS certificate, PEM, and those between it and its CA")
 	c.Flags().String("tls-key", "", "the `file` with its private key, PEM")
@@ -106,6 +115,10 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	if err := w.store.Writable(); err != nil {
 		return err
 	}
+	source, primary, err := a.served(ctx, w.store)
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	web, err := a.listenHTTP(ctx)
@@ -117,7 +130,7 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	followed := make(chan struct{}, 1)
 	served, addrs := make(chan struct{}), make(chan []netip.AddrPort, 1)
 	server, err = mdns.New(mdns.Config{
-		Source: w.store, Sealer: w.fleet.Sealer, Listen: listen, Wake: w.store.Wake(ctx), Logger: a.Log, Registry: registry, Now: a.Now,
+		Source: source, Primary: primary, Sealer: w.fleet.Sealer, Listen: listen, Wake: w.store.Wake(ctx), Logger: a.Log, Registry: registry, Now: a.Now,
 		PollInterval: a.Config.MDNS.PollInterval, CacheBytes: int64(a.Config.MDNS.Memory), TLS: overTLS, NSID: a.Config.MDNS.NSID,
 		MaxConns: a.Config.MDNS.MaxTCP, MaxConnsClient: a.Config.MDNS.MaxTCPClient, IdleTimeout: a.Config.MDNS.IdleTimeout,
 		ReadTimeout: a.Config.MDNS.ReadTimeout, WriteTimeout: a.Config.MDNS.WriteTimeout, TransferTimeout: a.Config.MDNS.TransferTimeout,
@@ -137,19 +150,57 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	}
 	group.Go(func() error {
 		defer close(served)
-		return server.Serve(ctx)
+		return a.otherHistory(server.Serve(ctx))
 	})
 	keep := a.keeper(w, registry)
 	group.Go(func() error {
 		server.Announce(ctx, served, addrs, w.store, a.replica(keep.Holder, web))
 		return nil
 	})
-	keep.Wake, keep.Served = followed, server.Position
+	keep.Wake, keep.Served, keep.Lag = followed, server.Position, server.Lag
 	group.Go(func() error { return untilStopped(ctx, keep.Run(ctx)) })
 	if web != nil {
 		group.Go(func() error { return serveHTTP(ctx, web, a.pages(w, server)) })
 	}
 	return listenHint(group.Wait())
+}
+
+// served is the store that zones are read from, and, where that is a standby, the
+// one that it is a standby of.
+func (a *App) served(ctx context.Context, s *store.Store) (mdns.Source, mdns.Primary, error) {
+	url := a.Config.MDNS.ReadStore
+	if url == "" {
+		return s, nil, nil
+	}
+	place := a.Config.Origin("mdns.read_store").Place
+	if s.Kind() != "postgres" || !strings.HasPrefix(url, "postgres") {
+		return nil, nil, usagef("only PostgreSQL has standbys: name one as postgres://USER@HOST/DATABASE, of the database in --store", "%s: a standby needs PostgreSQL", place)
+	}
+	from, err := store.Open(ctx, url, store.Options{ReadOnly: true, Logger: a.Log})
+	if err != nil {
+		return nil, nil, within(place, err)
+	}
+	a.stop = append(a.stop, from.Close)
+	here, err := from.Identity(ctx)
+	if err != nil {
+		return nil, nil, within(place, err)
+	}
+	there, err := s.Identity(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if here.Store != there.Store {
+		return nil, nil, a.otherHistory(fmt.Errorf("%s: %w", place, mdns.ErrOtherHistory))
+	}
+	return from, s, nil
+}
+
+// otherHistory says what to do about a standby of something else.
+func (a *App) otherHistory(err error) error {
+	if !errors.Is(err, mdns.ErrOtherHistory) {
+		return err
+	}
+	return report.Fail(report.ExitStore, err, "name a streaming standby of the database in --store; one that was promoted, or was primary before, is made anew with pg_basebackup")
 }
 
 // listenHint says what to do where an address could not be listened on.

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,10 +25,11 @@ database knows them: nobody is asked.
 A replica is ready, not-ready with the reason, draining, or gone when it has not
 been heard of for 20 s; gone ones are forgotten after an hour. leader says since
 when it leads. position is that of the change feed: what a replica serves, and what
-a nameserver's marker showed; head is the feed's end. For a nameserver the state is
-in-step, or behind while zones are outstanding, or why nothing is written to it;
-behind is the age of the oldest outstanding zone, and proven when the wire last
-proved that a zone there is as it should be.
+a nameserver's marker showed; head is the feed's end. A replica's behind is how old
+the first change was that it did not serve when it was last heard of. For a
+nameserver the state is in-step, or behind while zones are outstanding, or why
+nothing is written to it; its behind is the age of the oldest outstanding zone, and
+proven when the wire last proved that a zone there is as it should be.
 
 The exit code is 7 when no replica is ready, 4 when one is but another is not, or
 nobody leads, or a nameserver that is in service is written nothing or one carries
@@ -175,6 +177,9 @@ func replicasOf(ctx context.Context, s *store.Store) (out []serving, led bool, e
 		if now.Sub(r.Seen) > replicaGone {
 			v.state, v.reason = stateGone, "not heard of any more"
 		}
+		if v.behind, err = replicaLag(ctx, s, r); err != nil {
+			return nil, false, err
+		}
 		v.bad = v.state != fleet.ReplicaReady && v.state != fleet.ReplicaDraining
 		for _, l := range leases {
 			if l.Name == keeper.LeaderLease && l.Holder == r.Holder {
@@ -184,6 +189,23 @@ func replicasOf(ctx context.Context, s *store.Store) (out []serving, led bool, e
 		out = append(out, v)
 	}
 	return out, led, nil
+}
+
+// replicaLag is how old the first change was that the replica did not serve when it
+// was last heard of; nil when it is older than the feed is kept.
+func replicaLag(ctx context.Context, s *store.Store, r fleet.Replica) (*time.Duration, error) {
+	next, err := s.Feed(ctx, r.Position, 1)
+	if errors.Is(err, fleet.ErrFeedGone) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lag := time.Duration(0)
+	if len(next) > 0 {
+		lag = max(0, r.Seen.Sub(next[0].At)).Round(time.Second)
+	}
+	return &lag, nil
 }
 
 // serversOf is the nameservers, as the leader has last seen them.

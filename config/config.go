@@ -89,6 +89,10 @@ type MDNS struct {
 	// How much memory the zones being transferred may take in all, as 512MiB.
 	Memory Size `key:"memory" default:"1GiB"`
 
+	// The database to read zones from, where that is a streaming standby of the one
+	// in store, as postgres://USER@HOST/DATABASE; empty reads from store.
+	ReadStore string `key:"read_store" flag:"read-store"`
+
 	// Addresses to transfer zones over TLS on (RFC 9103), as IP or IP:PORT.
 	TLSListen []string `key:"tls_listen" flag:"tls-listen"`
 

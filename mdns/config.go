@@ -21,7 +21,10 @@ type Config struct {
 	Sealer secret.Sealer    // opens the TSIG secrets
 	Listen []netip.AddrPort // UDP and TCP on each; port 0 picks one
 	Wake   <-chan struct{}  // from the store: something may have changed; may be nil
-	TLS    TLS
+	// Primary is set where Source is a standby of it; Wake is then of the primary. Serve
+	// begins when the standby has what was committed before.
+	Primary Primary
+	TLS     TLS
 	// Ready is called once, when the index is loaded and all addresses listen: those
 	// of Listen, and those of TLS.
 	Ready func(plain, overTLS []netip.AddrPort)

@@ -31,6 +31,8 @@ type metrics struct {
 	zones          prometheus.Gauge
 	position       prometheus.Gauge
 	lag            prometheus.Gauge
+	standbyEntries prometheus.Gauge
+	standbySeconds prometheus.Gauge
 	followed       prometheus.Gauge
 	delay          prometheus.Histogram
 	reloads        prometheus.Counter
@@ -76,6 +78,8 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		zones:          gauge("zones", "Zones in the index."),
 		position:       gauge("feed_position", "Position in the change feed that the index is at."),
 		lag:            gauge("feed_lag_entries", "Feed entries between the index and the store; below 0 while the store is behind."),
+		standbyEntries: gauge("standby_lag_entries", "Feed entries that are committed and that the standby to read from has not brought yet; NaN while that is not known."),
+		standbySeconds: gauge("standby_lag_seconds", "Age of the first of them."),
 		followed:       gauge("feed_followed_timestamp_seconds", "When the last feed entries were applied."),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "dnsctl", Subsystem: "mdns", Name: "feed_delay_seconds", Help: "From a commit to its being served.",

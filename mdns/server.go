@@ -24,6 +24,7 @@ type Server struct {
 	quiet   *quiet
 	conns   *connTable
 	certs   *certificates // nil without TLS
+	lag     atomic.Int64  // see Lag
 
 	mu    sync.Mutex
 	state error // why the server is not ready; nil when it is
@@ -82,6 +83,12 @@ func (s *Server) Zones() int { return s.index.size() }
 // Config.DrainTimeout, and returns nil. An address that cannot be listened on or
 // an index that cannot be loaded is an error before anything is answered.
 func (s *Server) Serve(ctx context.Context) error {
+	trail := &standby{Server: s}
+	if s.cfg.Primary != nil { // before it listens: who asks goes on to another replica
+		if err := trail.arrive(ctx); err != nil {
+			return err
+		}
+	}
 	// Followers end before the connections do, which may outlive ctx.
 	var sockets []*socket
 	defer func() {
@@ -115,7 +122,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	drainCtx, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	var followers, servers sync.WaitGroup
-	followers.Go(func() { f.run(ctx, s.cfg.Wake, s.cfg.PollInterval, s.setFollowed) })
+	wake := s.cfg.Wake
+	if s.cfg.Primary != nil {
+		arrived := make(chan struct{}, 1)
+		wake = arrived
+		followers.Go(func() { trail.run(ctx, arrived) })
+	}
+	followers.Go(func() { f.run(ctx, wake, s.cfg.PollInterval, s.setFollowed) })
 	for _, k := range sockets {
 		if k.udp != nil {
 			servers.Go(func() { s.serveUDP(drainCtx, k) })

@@ -32,6 +32,7 @@ type memory struct {
 	fail    error         // returned by every method
 	hold    chan struct{} // when set, Stream waits for it
 	loads   int           // of Stream
+	heads   int           // times that Head was asked for
 	broken  error         // Stream fails with it when it has given a part
 	parts   chan struct{} // when set, Stream waits for it before each part but the first
 	history int           // deltas kept for each zone; 0: all
@@ -138,6 +139,7 @@ func (m *memory) Identity(context.Context) (fleet.Identity, error) {
 func (m *memory) Head(context.Context) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.heads++
 	return m.first + int64(len(m.feed)), m.fail
 }
 
