@@ -19,6 +19,9 @@ type Store interface {
 	// Zone is the live zone of this name, else the one deleted last;
 	// fleet.ErrNoZone when there was never one.
 	Zone(ctx context.Context, name zone.Name) (fleet.Zone, error)
+	// Present is that for many names, by their keys, with the content of what is live
+	// and not large; names that no zone has had are left out.
+	Present(ctx context.Context, names []zone.Name) (map[zone.Key]fleet.Present, error)
 	Pool(ctx context.Context, name string) (fleet.Pool, error)
 	// LastSerial is that of the latest earlier zone of this name; nil when there
 	// is none.

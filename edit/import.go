@@ -162,8 +162,16 @@ func (im *importer) flush(ctx context.Context) error {
 		c := fleet.Commit{Actor: im.m.Actor, Command: im.m.Command, Comment: im.m.Comment}
 		results := make([]Result, 0, len(batch))
 		var kept []pending
-		for _, p := range batch {
-			res, err := im.e.importOne(ctx, p.p, im.o, im.pools, im.m, &c)
+		names := make([]zone.Name, len(batch))
+		for i, p := range batch {
+			names[i] = p.p.Content.Apex()
+		}
+		present, err := im.e.Store.Present(ctx, names)
+		if err != nil {
+			return err
+		}
+		for i, p := range batch {
+			res, err := im.e.importOne(ctx, p.p, present[names[i].Key()], im.o, im.pools, im.m, &c)
 			if err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()
@@ -173,7 +181,6 @@ func (im *importer) flush(ctx context.Context) error {
 			}
 			kept, results = append(kept, p), append(results, res)
 		}
-		var err error
 		if len(c.Creates)+len(c.Edits) > 0 {
 			_, err = im.e.Store.Commit(ctx, c)
 		}
@@ -192,29 +199,32 @@ func (im *importer) flush(ctx context.Context) error {
 	return nil
 }
 
-// importOne adds what is to be done about one zone to the commit.
-func (e *Editor) importOne(ctx context.Context, p Parsed, o ImportOptions, pools []int64, m Meta, c *fleet.Commit) (Result, error) {
+// importOne adds what is to be done about one zone to the commit; was is what there
+// is of it.
+func (e *Editor) importOne(ctx context.Context, p Parsed, was fleet.Present, o ImportOptions, pools []int64, m Meta, c *fleet.Commit) (Result, error) {
 	name, content := p.Content.Apex(), p.Content
 	if err := reserved(name); err != nil {
 		return Result{}, err
 	}
-	z, err := e.Store.Zone(ctx, name)
+	z := was.Zone
 	switch {
-	case errors.Is(err, fleet.ErrNoZone), err == nil && z.Deleted != nil:
+	case was.Damage != nil:
+		return Result{}, was.Damage
+	case z.ID == 0, z.Deleted != nil:
 		return e.importNew(ctx, p, o, pools, c)
-	case err != nil:
-		return Result{}, err
 	case z.Kind != fleet.Ordinary:
 		return Result{}, untouchable(z)
 	}
 	if err := m.ifSerial(name, z.Edition.Serial); err != nil {
 		return Result{}, err
 	}
-	old, version, err := e.Store.Snapshot(ctx, z.Edition.ID)
-	if err != nil {
-		return Result{}, err
+	old := was.Content
+	if old == nil {
+		var err error
+		if old, z.Edition.Version, err = e.Store.Snapshot(ctx, z.Edition.ID); err != nil {
+			return Result{}, err
+		}
 	}
-	z.Edition.Version = version
 	before := old.Serial()
 	res := Result{Zone: z.Name, Action: Unchanged, Before: &before, Serial: before, RRsets: old.RRsets(), Records: old.Records(), Warnings: p.Warnings}
 	d := zone.Diff(old, content)
@@ -232,7 +242,7 @@ func (e *Editor) importOne(ctx context.Context, p Parsed, o ImportOptions, pools
 		}
 		d.NewSOA = content.SOASet()
 	}
-	ed := fleet.Edit{Zone: z, Base: version, Delta: d, Signed: signed, RRsets: content.RRsets(), Records: content.Records(), Octets: content.Octets()}
+	ed := fleet.Edit{Zone: z, Base: z.Edition.Version, Delta: d, Signed: signed, RRsets: content.RRsets(), Records: content.Records(), Octets: content.Octets()}
 	if len(d.Removed)+len(d.Added) > stageAbove {
 		if ed.Staged, err = e.Store.Stage(ctx, content); err != nil {
 			return Result{}, err

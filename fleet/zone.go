@@ -100,3 +100,10 @@ type Tombstone struct {
 	Deleted     time.Time
 	Kept        bool // its content is still in the store: the copy of guard 5
 }
+
+// Present is a zone as the database has it, for who changes many at once.
+type Present struct {
+	Zone    Zone
+	Content *zone.Snapshot // nil when it is to be read by itself: a large zone, or one that is not live
+	Damage  error          // why it cannot be read
+}

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -69,6 +71,58 @@ var contentTests = map[string]func(*testing.T, *env){
 		}
 		if want := slices.Collect(s.All()); !slices.Equal(got, want) || !slices.Equal(slices.Collect(snap.All()), want) {
 			t.Errorf("%d RRsets in parts, %d whole, want %d", len(got), snap.RRsets(), len(want))
+		}
+	},
+	"many zones are read at once as each is alone": func(t *testing.T, e *env) {
+		eu, us := e.pool("eu"), e.pool("us")
+		var names []zone.Name
+		for i := range 600 { // more than one statement asks for
+			names = append(names, name(fmt.Sprintf("z%d.example.", i)))
+		}
+		contents := map[zone.Key]*zone.Snapshot{}
+		put := func(s *zone.Snapshot, pools ...fleet.Pool) fleet.Zone {
+			contents[s.Apex().Key()] = s
+			return e.create(s, pools...)
+		}
+		for i, n := range names[:520] {
+			if i%5 == 0 {
+				put(content(t, n.String(), zone.Serial(i+1), i%7), eu)
+			}
+		}
+		put(content(t, "Mixed.Z1.example.", 7, 3), us, eu)
+		large := put(content(t, "large.example.", 7, 1200), eu)
+		twice := put(content(t, "twice.example.", 7, 1), eu)
+		e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: twice, Delete: true}}})
+		again := newZone(content(t, "twice.example.", 9, 2), us)
+		serial := twice.Edition.Serial
+		again.After = &serial
+		e.commit(fleet.Commit{Creates: []fleet.Create{again}})
+		contents[name("twice.example.").Key()] = again.Content
+		gone := put(content(t, "gone.example.", 7, 1), eu)
+		e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: gone, Delete: true}}})
+		names = append(names, name("mixed.z1.example."), large.Name, twice.Name, gone.Name, name("never.example."))
+		got, err := e.Present(t.Context(), names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != len(contents) {
+			t.Errorf("%d zones, want %d", len(got), len(contents))
+		}
+		for key, want := range contents {
+			p := got[key]
+			alone := e.zone(want.Apex().String())
+			if p.Damage != nil || !reflect.DeepEqual(p.Zone, alone) {
+				t.Errorf("%s: %+v, alone %+v", want.Apex(), p, alone)
+			}
+			if whole := alone.Deleted == nil && want.RRsets() <= 1000; (p.Content != nil) != whole {
+				t.Errorf("%s: with content %v", want.Apex(), p.Content != nil)
+			}
+			if p.Content != nil && !slices.Equal(slices.Collect(p.Content.All()), slices.Collect(want.All())) {
+				t.Errorf("%s has other content", want.Apex())
+			}
+		}
+		if got, err := e.Present(t.Context(), nil); err != nil || len(got) != 0 {
+			t.Errorf("of nothing: %v, %v", got, err)
 		}
 	},
 	"owners come as the snapshot has them": func(t *testing.T, e *env) {
