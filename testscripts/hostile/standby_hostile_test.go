@@ -324,3 +324,31 @@ func TestAPromotedStandbyThatLacksTheLastCommits(t *testing.T) {
 		return nil
 	})
 }
+
+// TestANameserverThatAskedABehindReplicaIsToldAgain has named ask a replica whose
+// standby is held, so that the first NOTIFY finds nothing new there.
+func TestANameserverThatAskedABehindReplicaIsToldAgain(t *testing.T) {
+	t.Parallel()
+	addr := testbed.FreeAddr(t)
+	c := newCluster(t, addr)
+	c.ok("zone", "create", "one.example")
+	leader := c.serve(testbed.FreeAddr(t))
+	testbed.Eventually(t, patience, func() bool { return leader.metric("dnsctl_leader ") == "1" })
+	c.serve(addr, "--read-store", c.standby.URL(c.db))
+	n := testbed.StartNamed(t, testbed.NamedOptions{AllowNewZones: true, Config: c.ok("tsig", "show", "main", "--for", "bind", "--show-secret")})
+	(&filled{rig: c.rig}).join(c.rig, "ns1", n)
+	c.ok("bootstrap", "ns1", "--wait")
+	received := func() int { return strings.Count(n.Log(), "received notify for zone 'one.example'") }
+	before := received()
+	c.standby.Exec(t, "postgres", "SELECT pg_wal_replay_pause()")
+	c.ok("record", "set", "one.example", "www", "A", "192.0.2.2")
+	testbed.Eventually(t, patience, func() bool { return received() > before })
+	if got := c.serials(n.Addr, "one.example")[0]; got != 1 {
+		t.Fatalf("ns1 has one.example at %d, which the replica that it asks has not", got)
+	}
+	c.standby.Exec(t, "postgres", "SELECT pg_wal_replay_resume()")
+	testbed.Eventually(t, 2*patience, func() bool { return c.serials(n.Addr, "one.example")[0] == 2 })
+	if received() < before+2 {
+		t.Errorf("it was told %d times and learned of the change some other way", received()-before)
+	}
+}
