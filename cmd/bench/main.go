@@ -156,6 +156,7 @@ func measures() []measure {
 		{"limit", "AXFR from a server that sends messages prepared beforehand: what the client can count", alone, measureLimit},
 		{"import", "zone import of the big zone: new, unchanged, with 100 changed records", ours, measureImport},
 		{"import-wait", "the longest wait of another process's record set while the big zone is imported", ours, measureImportWait},
+		{"import-served", "the wait for transfers of small zones while the big one, which is served, is imported anew", ours, measureImportServed},
 		{"import-small", "zone import of a folder of small zones: new, unchanged", ours, measureImportSmall},
 		{"start", "from the start to answering for all zones, and the memory then", all, measureStart},
 		{"many", "the same with -many zones, after their import, and their catalog zone", many, measureMany},

@@ -78,7 +78,7 @@ func tables() []printed {
 		{"run", (*report).aboutRun},
 		{"servers", (*report).aboutServers},
 		{"goals", (*report).goalTable},
-		{"import", bySQL("import/", "import-small/", "import-wait/")},
+		{"import", bySQL("import/", "import-small/", "import-wait/", "import-served/")},
 		{"axfr", byServer(column{"cold", "axfr/cold", "records/s"}, column{"cold, TSIG", "axfr/cold TSIG", "records/s"}, column{"warm", "axfr/warm", "records/s"}, column{"warm, 8 connections", "axfr/warm 8 connections", "records/s"},
 			column{"warm, TSIG", "axfr/warm TSIG", "records/s"}, column{"warm, TSIG, 8 connections", "axfr/warm TSIG 8 connections", "records/s"},
 			column{"warm, TLS", "axfr/warm TLS", "records/s"}, column{"warm, TLS, 8 connections", "axfr/warm TLS 8 connections", "records/s"})},
