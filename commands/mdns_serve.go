@@ -237,15 +237,21 @@ func (a *App) pages(w *workshop, server *mdns.Server) http.Handler {
 	return mux
 }
 
+// keptSockets is how many of its sockets to a nameserver the leader keeps for the
+// next NOTIFY.
+const keptSockets = 16
+
 // keeper is the leader's work, on the same store and registry.
 func (a *App) keeper(w *workshop, registry prometheus.Registerer) *keeper.Keeper {
 	dns, _ := w.fleet.DNS.(inventory.DNS) // workshop made it
 	meta := a.meta("")
 	meta.Actor.Process = "mdns"
 	keys := &inventory.KeyCache{Fleet: w.fleet}
+	client := &dnsclient.Client{Now: a.Now, Keep: keptSockets}
+	a.stop = append(a.stop, client.Close)
 	return &keeper.Keeper{
 		Store: w.store, Fleet: w.fleet, Applier: w.applier,
-		Notify: keeper.NotifyDNS{Client: &dnsclient.Client{Now: a.Now}, Prober: dns.Prober, Key: keys.Key},
+		Notify: keeper.NotifyDNS{Client: client, Prober: dns.Prober, Key: keys.Key},
 		Poll:   a.Config.MDNS.PollInterval, CompareEvery: a.Config.CompareEvery, Retention: a.retention(),
 		Meta: meta, Holder: a.holder(), Now: a.Now, Log: a.Log, Metrics: keeper.NewMetrics(registry),
 	}

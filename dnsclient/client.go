@@ -21,6 +21,9 @@ type Client struct {
 	Tries   int              // over UDP; 3 when 0
 	Local   netip.Addr       // where requests come from; the system's choice when zero
 	Now     func() time.Time // for TSIG; time.Now when nil
+	Keep    int              // sockets to each server that are kept for the next NOTIFY, until Close; none when 0
+
+	idle idle
 }
 
 const (
@@ -78,7 +81,7 @@ var buffers = sync.Pool{New: func() any { return new([udpBuffer]byte) }}
 // exchange sends the request until the context ends, over UDP and, where that is
 // truncated, over TCP, and returns the answer without its TSIG.
 func (c *Client) exchange(ctx context.Context, addr netip.AddrPort, r *request) ([]byte, error) {
-	msg, err := c.exchangeUDP(ctx, addr, r)
+	msg, err := c.exchangeUDP(ctx, addr, r, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -88,18 +91,37 @@ func (c *Client) exchange(ctx context.Context, addr netip.AddrPort, r *request) 
 	return r.open(msg, c.now())
 }
 
-// exchangeUDP returns the first datagram that answers the request; others are
-// passed over, since anyone can send one.
-func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *request) ([]byte, error) {
+// exchangeUDP asks on a new socket; or, where some are to be kept, on one that was,
+// and keeps it.
+func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *request, keep int) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	conn, err := c.dialUDP(addr)
-	if err != nil {
-		return nil, err
+	var conn *net.UDPConn
+	if keep > 0 {
+		conn = c.idle.take(addr)
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if conn == nil {
+		var err error
+		if conn, err = c.dialUDP(addr); err != nil {
+			return nil, err
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	msg, err := c.ask(conn, r)
+	switch {
+	case !stop(): // it is closed, or about to be
+	case err != nil:
+		_ = conn.Close()
+	default:
+		c.idle.keep(addr, conn, keep)
+	}
+	return msg, err
+}
+
+// ask returns the first datagram that answers the request; others are passed over,
+// since anyone can send one.
+func (c *Client) ask(conn *net.UDPConn, r *request) ([]byte, error) {
 	room := buffers.Get().(*[udpBuffer]byte)
 	defer buffers.Put(room)
 	buf := room[:]
@@ -184,7 +206,7 @@ func (c *Client) Notify(ctx context.Context, addr netip.AddrPort, name zone.Name
 	if err != nil {
 		return fail.classify(ctx, err)
 	}
-	msg, err := c.exchangeUDP(ctx, addr, r)
+	msg, err := c.exchangeUDP(ctx, addr, r, c.Keep)
 	if err != nil {
 		return fail.classify(ctx, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -188,5 +189,77 @@ func TestNotifyFailsWithTheKindOfAnswer(t *testing.T) {
 	silent := fakeUDP(t, func([]byte) [][]byte { return nil })
 	if err := impatient().Notify(t.Context(), silent, name("example."), zone.RRset{}, nil); !errors.Is(err, ErrTimeout) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestNotifyKeepsItsSocketsWhileTheyAreGood(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var refuse, silent bool
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := make(chan string, 100)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 4096)
+		for {
+			n, who, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			from <- who.String()
+			mu.Lock()
+			flags, no := wire.Flags(0), silent
+			if refuse {
+				flags = wire.Flags(wire.RcodeRefused)
+			}
+			mu.Unlock()
+			if !no {
+				_, _ = conn.WriteTo(message(buf[:n], flags), who)
+				_, _ = conn.WriteTo(message(buf[:n], flags), who) // a late one is not taken for the next answer
+			}
+		}
+	}()
+	t.Cleanup(func() { conn.Close(); <-done })
+	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	c := impatient()
+	c.Keep = 1
+	notify := func() error { return c.Notify(t.Context(), addr, name("example."), soaSet("example.", 7), nil) }
+	set := func(r, s bool) { mu.Lock(); refuse, silent = r, s; mu.Unlock() }
+	good := func() string {
+		t.Helper()
+		if err := notify(); err != nil {
+			t.Fatal(err)
+		}
+		return <-from
+	}
+	first := good()
+	if second := good(); second != first {
+		t.Errorf("from %s, then from %s", first, second)
+	}
+	set(true, false)
+	if err := notify(); !errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	<-from
+	set(false, true)
+	if err := notify(); err == nil {
+		t.Error("an answer to another was taken for its own")
+	}
+	<-from
+	<-from
+	set(false, false)
+	if after := good(); after == first {
+		t.Error("a socket without an answer was kept")
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	a, b := good(), good()
+	if a == b {
+		t.Error("a socket was kept after Close")
 	}
 }

@@ -123,8 +123,10 @@ func BenchmarkNotifier(b *testing.B) {
 	}
 	defer prober.Close()
 	var wg sync.WaitGroup
+	client := &dnsclient.Client{Keep: 16}
+	defer client.Close()
 	n := NewNotifier(NotifyDNS{
-		Client: new(dnsclient.Client), Prober: prober,
+		Client: client, Prober: prober,
 		Key: func(context.Context, fleet.Server, zone.Name) (*wire.Key, error) { return key, nil },
 	}, func(_ int64, name zone.Name, _ zone.Serial, err error) {
 		if err != nil {
