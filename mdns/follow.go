@@ -2,6 +2,7 @@ package mdns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -125,6 +126,10 @@ func (f *follower) catchUp(ctx context.Context) error {
 			after-- // read the last entry again: it must be the one that we know
 		}
 		entries, err := f.source.Feed(ctx, after, feedBatch)
+		if errors.Is(err, fleet.ErrFeedGone) {
+			f.log.Warn("feed was compacted past what was followed; loading the index", "position", pos)
+			return f.load(ctx, false)
+		}
 		if err != nil {
 			return fmt.Errorf("read feed after %d: %w", after, err)
 		}
@@ -204,8 +209,15 @@ func (f *follower) regressed(ctx context.Context, pos int64) error {
 	if err != nil {
 		return fmt.Errorf("read feed head: %w", err)
 	}
-	if head >= pos { // our entry has been compacted away
-		return f.load(ctx, false)
+	if head >= pos {
+		entries, err := f.source.Feed(ctx, pos-1, 1)
+		if err != nil {
+			return fmt.Errorf("read feed entry %d: %w", pos, err)
+		}
+		if len(entries) == 1 && entries[0].Pos == pos { // committed since: perhaps another than ours
+			return f.catchUp(ctx)
+		}
+		return f.load(ctx, false) // ours has gone
 	}
 	f.m.lag.Set(float64(head - pos))
 	if !f.behind {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -411,5 +412,77 @@ func TestServeFailsBeforeAnsweringWhenItCannotStart(t *testing.T) {
 	}
 	if _, err := New(Config{}); err == nil {
 		t.Error("an empty configuration is accepted")
+	}
+}
+
+// racing is a store that was put back and gets a new entry at the position that
+// was followed right after the feed was found to end before it.
+type racing struct {
+	*memory
+	fork func() // under the lock; nil when it was called
+}
+
+func (r *racing) Feed(ctx context.Context, after int64, limit int) ([]fleet.FeedEntry, error) {
+	out, err := r.memory.Feed(ctx, after, limit)
+	r.with(func(*memory) {
+		if r.fork != nil {
+			r.fork()
+			r.fork = nil
+		}
+	})
+	return out, err
+}
+
+func TestAForkThatComesWhileItIsLookedForIsSeen(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	s5 := big(t, "z.test.", 5, 20)
+	id := m.create(s5)
+	saved := m.zones[id].Served
+	m.change(id, put(t, s5, "", "x.z.test. 60 IN A 192.0.2.1\n"))
+	source := &racing{memory: m}
+	r := start(t, m, func(c *Config) { c.Source, c.PollInterval = source, 5*time.Millisecond })
+	follows(t, r, m)
+	m.with(func(m *memory) {
+		m.zones[id].Served, m.zones[id].snap = saved, s5
+		m.feed = m.feed[:1]
+		source.fork = func() {
+			m.entry(fleet.FeedMember, m.zones[id])
+			m.feed[1].ID = "forked"
+		}
+	})
+	testbed.Eventually(t, 10*time.Second, func() bool { return counter(t, r, "dnsctl_mdns_index_loads_total") == 2 })
+	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeServerFailure {
+		t.Errorf("a zone that the fork has at a lower serial: %s", dns.RcodeToString[rcode])
+	}
+}
+
+// compacted is a store whose feed has lost what is behind a position, as the real
+// one says so.
+type compacted struct {
+	*memory
+	upTo atomic.Int64
+}
+
+func (c *compacted) Feed(ctx context.Context, after int64, limit int) ([]fleet.FeedEntry, error) {
+	if after < c.upTo.Load() {
+		return nil, fleet.ErrFeedGone
+	}
+	return c.memory.Feed(ctx, after, limit)
+}
+
+func TestAFeedThatIsCompactedPastTheIndexReloadsIt(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	s := big(t, "z.test.", 1, 20)
+	id := m.create(s)
+	source := &compacted{memory: m}
+	r := start(t, m, func(c *Config) { c.Source, c.Wake, c.PollInterval = source, nil, 5*time.Millisecond })
+	source.upTo.Store(2)
+	m.change(id, put(t, s, "", "x.z.test. 60 IN A 192.0.2.1\n"))
+	m.change(id, put(t, put(t, s, "", "x.z.test. 60 IN A 192.0.2.1\n"), "", "y.z.test. 60 IN A 192.0.2.1\n"))
+	follows(t, r, m)
+	if n := counter(t, r, "dnsctl_mdns_index_loads_total"); n < 2 {
+		t.Errorf("index loaded %v times", n)
 	}
 }
