@@ -132,7 +132,8 @@ func runMDNSServe(ctx context.Context, a *App) error {
 	server, err = mdns.New(mdns.Config{
 		Source: source, Primary: primary, Sealer: w.fleet.Sealer, Listen: listen, Wake: w.store.Wake(ctx), Logger: a.Log, Registry: registry, Now: a.Now,
 		PollInterval: a.Config.MDNS.PollInterval, CacheBytes: int64(a.Config.MDNS.Memory), TLS: overTLS, NSID: a.Config.MDNS.NSID,
-		MaxConns: a.Config.MDNS.MaxTCP, MaxConnsClient: a.Config.MDNS.MaxTCPClient, IdleTimeout: a.Config.MDNS.IdleTimeout,
+		UDPWorkers: a.Config.MDNS.UDPWorkers,
+		MaxConns:   a.Config.MDNS.MaxTCP, MaxConnsClient: a.Config.MDNS.MaxTCPClient, IdleTimeout: a.Config.MDNS.IdleTimeout,
 		ReadTimeout: a.Config.MDNS.ReadTimeout, WriteTimeout: a.Config.MDNS.WriteTimeout, TransferTimeout: a.Config.MDNS.TransferTimeout,
 		Followed: func() {
 			select {

@@ -110,6 +110,10 @@ type MDNS struct {
 	// octets; empty is nothing.
 	NSID string `key:"nsid"`
 
+	// How many workers, each with a socket of its own, answer over UDP on each
+	// address; 0 is one for each processor.
+	UDPWorkers int `key:"udp_workers" default:"0" min:"0"`
+
 	// How many TCP connections are served at once, those over TLS among them.
 	MaxTCP int `key:"max_tcp" default:"4096" min:"1"`
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -41,6 +42,7 @@ type Config struct {
 	CacheBytes   int64         // budget for zones' content in memory
 	MaxMessage   int           // greatest message of a transfer, in octets
 	UDPSize      int           // greatest answer over UDP, in octets (RFC 9715)
+	UDPWorkers   int           // sockets and goroutines that answer over UDP on each address
 	NSID         string        // answer to RFC 5001's option, up to MaxNSID octets; empty: none
 
 	IdleTimeout  time.Duration // between queries on a TCP connection
@@ -105,6 +107,7 @@ func (c *Config) setDefaults() error {
 	orInt(&c.MaxLoads, 4)
 	orInt(&c.MaxMessage, wire.MaxMessage)
 	orInt(&c.UDPSize, 1232)
+	orInt(&c.UDPWorkers, runtime.GOMAXPROCS(0))
 	c.MaxMessage = min(max(c.MaxMessage, 4096), wire.MaxMessage)
 	c.UDPSize = min(max(c.UDPSize, minUDP), 4096)
 	if c.CacheBytes <= 0 {

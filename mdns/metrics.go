@@ -2,21 +2,16 @@ package mdns
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-
-	"dnsctl/wire"
-	"dnsctl/zone"
 )
 
 // metrics of a server. Labels take values from fixed sets only.
 type metrics struct {
-	queries        *prometheus.CounterVec // proto, type, rcode
+	queries        *queryCounts
 	dropped        *prometheus.CounterVec // reason
 	refused        *prometheus.CounterVec // reason
 	tsigErrors     *prometheus.CounterVec // error
 	badKeys        prometheus.Gauge
-	transfers      *prometheus.CounterVec // kind, result
-	transferBytes  *prometheus.CounterVec // kind
-	transferRecs   *prometheus.CounterVec // kind
+	transfers      map[string]transferCounters // by kind
 	transfersNow   prometheus.Gauge
 	conns          prometheus.Gauge
 	connsTotal     prometheus.Counter
@@ -56,14 +51,12 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		return g
 	}
 	m := &metrics{
-		queries:        vec("queries_total", "Requests answered.", "proto", "type", "rcode"),
+		queries:        newQueryCounts(),
 		dropped:        vec("dropped_total", "Requests that got no answer.", "reason"),
 		refused:        vec("refusals_total", "Requests refused.", "reason"),
 		tsigErrors:     vec("tsig_errors_total", "Requests whose TSIG failed.", "error"),
 		badKeys:        gauge("tsig_keys_unusable", "TSIG keys that could not be opened or used."),
-		transfers:      vec("transfers_total", "Zone transfers ended.", "kind", "result"),
-		transferBytes:  vec("transfer_bytes_total", "Octets of zone transfers sent.", "kind"),
-		transferRecs:   vec("transfer_records_total", "Records of zone transfers sent.", "kind"),
+		transfers:      map[string]transferCounters{},
 		transfersNow:   gauge("transfers", "Zone transfers under way."),
 		conns:          gauge("tcp_connections", "TCP connections open, those over TLS among them."),
 		connsTotal:     counter("tcp_connections_total", "TCP connections accepted."),
@@ -88,20 +81,22 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		reloads:     counter("index_loads_total", "Times the whole index was loaded."),
 		regressions: counter("feed_regressions_total", "Times the store was found behind what has been served."),
 	}
-	r.MustRegister(m.delay)
+	r.MustRegister(m.delay, m.queries)
+	ended := vec("transfers_total", "Zone transfers ended.", "kind", "result")
+	octets := vec("transfer_bytes_total", "Octets of zone transfers sent.", "kind")
+	records := vec("transfer_records_total", "Records of zone transfers sent.", "kind")
+	for _, kind := range []string{"axfr", "ixfr", "ixfr-full"} {
+		c := transferCounters{ended: map[string]prometheus.Counter{}, octets: octets.WithLabelValues(kind), records: records.WithLabelValues(kind)}
+		for _, result := range []string{"done", "aborted", "failed"} {
+			c.ended[result] = ended.WithLabelValues(kind, result)
+		}
+		m.transfers[kind] = c
+	}
 	return m
 }
 
-// typeLabel keeps the number of label values small.
-func typeLabel(t zone.Type) string {
-	switch t {
-	case zone.TypeA, zone.TypeNS, zone.TypeCNAME, zone.TypeSOA, zone.TypePTR, zone.TypeMX, zone.TypeTXT, zone.TypeAAAA,
-		zone.TypeSRV, zone.TypeDS, zone.TypeDNSKEY, zone.TypeIXFR, zone.TypeAXFR, zone.TypeANY:
-		return t.String()
-	}
-	return "other"
-}
-
-func (m *metrics) query(proto string, t zone.Type, r wire.Rcode) {
-	m.queries.WithLabelValues(proto, typeLabel(t), r.String()).Inc()
+// transferCounters are those of one kind of transfer.
+type transferCounters struct {
+	ended           map[string]prometheus.Counter // by result
+	octets, records prometheus.Counter
 }

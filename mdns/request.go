@@ -32,6 +32,7 @@ type request struct {
 	until time.Time // the certificate's end
 
 	q      wire.Query
+	counts *counts
 	access *access
 	scope  scope
 	key    wire.Key
@@ -44,17 +45,19 @@ type request struct {
 }
 
 // proto is how the request came, for counting.
-func (r *request) proto() string {
+func (r *request) proto() proto {
 	switch {
 	case r.udp:
-		return "udp"
+		return overUDP
 	case r.tls:
-		return "tls"
+		return overTLS
 	}
-	return "tcp"
+	return overTCP
 }
 
-func (s *Server) newRequest(udp bool) *request { return &request{s: s, udp: udp, wait: true} }
+func (s *Server) newRequest(udp bool) *request {
+	return &request{s: s, udp: udp, wait: true, counts: &s.m.queries.shared}
+}
 
 // transferStarter sends a transfer; it is called with everything about the
 // request checked but the zone's content.
@@ -65,8 +68,7 @@ type transferStarter func(ctx context.Context, r *request, e *entry) error
 // error is errLater, or that of start.
 func (r *request) handle(ctx context.Context, msg, out []byte, peer netip.AddrPort, start transferStarter) ([]byte, error) {
 	r.peer, r.signer, r.scope, r.key, r.of, r.why = peer, nil, scope{}, wire.Key{}, version{}, wire.EDE{}
-	var err error
-	r.q, err = wire.ParseQuery(msg)
+	err := r.q.Parse(msg)
 	switch {
 	case errors.Is(err, wire.ErrDrop):
 		r.s.m.dropped.WithLabelValues("malformed").Inc()
@@ -222,7 +224,7 @@ func (r *request) finish(begin int, rcode wire.Rcode) []byte {
 		r.enc.SetLimit(wire.MaxMessage)
 		r.enc.OPT(r.optReply(), rcode)
 	}
-	r.s.m.query(r.proto(), r.q.Question.Type, rcode)
+	r.counts.add(r.proto(), r.q.Question.Type, rcode)
 	out := r.enc.Bytes()
 	if r.signer != nil {
 		out = r.signer.Sign(out, begin, r.s.cfg.Now())

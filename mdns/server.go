@@ -98,7 +98,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}()
 	var bound, overTLS []netip.AddrPort
 	for _, addr := range s.cfg.Listen {
-		k, err := listen(ctx, addr)
+		k, err := listen(ctx, addr, s.cfg.UDPWorkers)
 		if err != nil {
 			return err
 		}
@@ -130,10 +130,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	followers.Go(func() { f.run(ctx, wake, s.cfg.PollInterval, s.setFollowed) })
 	for _, k := range sockets {
-		if k.udp != nil {
+		if len(k.udp) > 0 {
 			servers.Go(func() { s.serveUDP(drainCtx, k) })
 		}
-		servers.Go(func() { s.serveTCP(drainCtx, k.tcp, k.udp == nil) })
+		servers.Go(func() { s.serveTCP(drainCtx, k.tcp, len(k.udp) == 0) })
 	}
 	if s.certs != nil {
 		followers.Go(func() { s.certs.follow(ctx) })
@@ -193,28 +193,26 @@ func (s *Server) setFollowed(err error) {
 // socket is one address: UDP and TCP of the same port, or TCP alone for TLS.
 type socket struct {
 	addr netip.AddrPort
-	udp  *net.UDPConn // nil: TLS
+	udp  []*net.UDPConn // one for each worker; empty: TLS
 	tcp  *net.TCPListener
 }
 
 func (k *socket) close() {
-	if k.udp != nil {
-		_ = k.udp.Close()
+	for _, c := range k.udp {
+		_ = c.Close()
 	}
 	_ = k.tcp.Close()
 }
 
 // listen opens UDP and TCP. For port 0 it picks one that both have free. All
 // IPv6 addresses are that and no more: IPv4 is listened on where it is asked for.
-func listen(ctx context.Context, addr netip.AddrPort) (*socket, error) {
+func listen(ctx context.Context, addr netip.AddrPort, workers int) (*socket, error) {
 	for try := 0; ; try++ {
 		k, err := listenTCP(ctx, addr)
 		if err != nil {
 			return nil, err
 		}
-		u, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp"+family(k.addr), k.addr.String())
-		if err == nil {
-			k.udp = u.(*net.UDPConn)
+		if k.udp, err = listenUDP(ctx, "udp"+family(k.addr), k.addr.String(), workers); err == nil {
 			return k, nil
 		}
 		k.close()

@@ -168,7 +168,7 @@ func (o *outbox) transfer(ctx context.Context, r *request, e *entry) error {
 	}
 	o.transferred = true
 	begin := len(o.buf) - wire.LengthPrefix
-	o.c.s.m.transfers.WithLabelValues(g.kind, "failed").Inc()
+	o.c.s.m.transfers[g.kind].ended["failed"].Inc()
 	if gone(err) {
 		o.buf = r.refuse(o.buf, "zone")
 	} else {
@@ -212,15 +212,16 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 		result = "aborted"
 		s.log.Warn("transfer ended early", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
 	default:
-		s.m.query(r.proto(), r.q.Question.Type, wire.RcodeSuccess)
+		r.counts.add(r.proto(), r.q.Question.Type, wire.RcodeSuccess)
 		s.log.Debug("transfer done", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "kind", g.kind,
 			"records", t.records, "took", time.Since(since))
 	}
-	s.m.transfers.WithLabelValues(g.kind, result).Inc()
-	s.m.transferRecs.WithLabelValues(g.kind).Add(float64(t.records))
+	m := s.m.transfers[g.kind]
+	m.ended[result].Inc()
+	m.records.Add(float64(t.records))
 	// What stood before it may not have been written whole, and a counter panics at
 	// what is below 0.
-	s.m.transferBytes.WithLabelValues(g.kind).Add(float64(max(0, o.sent+int64(len(o.buf))-before)))
+	m.octets.Add(float64(max(0, o.sent+int64(len(o.buf))-before)))
 	return err
 }
 

@@ -1,13 +1,16 @@
 package mdns
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"dnsctl/wire"
 	"dnsctl/zone"
 )
 
@@ -40,6 +43,93 @@ func TestAnswersComeFromTheAddressThatWasAsked(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestQuestionsOfSecondariesCostNoAllocation is about those that come all the
+// time.
+func TestQuestionsOfSecondariesCostNoAllocation(t *testing.T) {
+	m := newMemory()
+	m.create(big(t, "z.test.", 7, 1))
+	r := start(t, m, func(c *Config) { c.NSID = "one" })
+	soa := new(dns.Msg).SetQuestion("z.test.", dns.TypeSOA)
+	mixed := new(dns.Msg).SetQuestion("Z.test.", dns.TypeSOA)
+	edns := soa.Copy().SetEdns0(1232, false)
+	edns.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE}}
+	current := new(dns.Msg).SetIxfr("z.test.", 7, ".", ".")
+	for _, q := range []*dns.Msg{soa, mixed, edns, current} {
+		msg, err := q.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, out := r.newRequest(true), make([]byte, 0, maxQuery)
+		req.wait, req.counts = false, r.m.queries.shard()
+		from := netip.MustParseAddrPort("127.0.0.1:5")
+		allocs := testing.AllocsPerRun(1000, func() {
+			got, err := req.handle(t.Context(), msg, out, from, nil)
+			if h, ok := wire.ParseHeader(got); err != nil || !ok || h.Flags.Rcode() != wire.RcodeSuccess || h.Counts[wire.SectionAnswer] != 1 {
+				t.Fatalf("%v: %x %v", q.Question, got, err)
+			}
+		})
+		if q != current && allocs != 0 || allocs > 3 { // of an IXFR, the client's SOA is read
+			t.Errorf("%v: %v allocations", q, allocs)
+		}
+	}
+}
+
+// TestBatchesCarryWhatWasAsked floods one worker's socket from several others at
+// once: every answer must be the asker's own.
+func TestBatchesCarryWhatWasAsked(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	const zones = 20 // asked at once by each of 4 clients: the kernel loses what a starved worker does not take
+	for i := range zones {
+		m.create(big(t, fmt.Sprintf("z%d.test.", i), i+1, 1))
+	}
+	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		r := start(t, m, func(c *Config) {
+			c.Listen, c.UDPWorkers = []netip.AddrPort{netip.MustParseAddrPort(listen)}, 1
+		})
+		_, port, _ := net.SplitHostPort(r.addr)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				c, err := net.Dial("udp4", net.JoinHostPort("127.0.0.1", port))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				buf := make([]byte, 512)
+				for round := range 20 {
+					for i := range zones {
+						q := transferQuery(fmt.Sprintf("z%d.test.", i), zone.TypeSOA, 0)
+						q[0], q[1] = byte(round), byte(i)
+						if _, err := c.Write(q); err != nil {
+							t.Error(err)
+						}
+					}
+					_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+					for got := 0; got < zones; got++ {
+						k, err := c.Read(buf)
+						if err != nil {
+							t.Errorf("round %d: %d of %d answers: %v", round, got, zones, err)
+							return
+						}
+						var a dns.Msg
+						if err := a.Unpack(buf[:k]); err != nil || len(a.Answer) != 1 {
+							t.Errorf("answer %x: %v", buf[:k], err)
+							return
+						}
+						i := int(a.Id & 0xff)
+						if soa := a.Answer[0].(*dns.SOA); int(a.Id>>8) != round || soa.Hdr.Name != fmt.Sprintf("z%d.test.", i) || int(soa.Serial) != i+1 {
+							t.Errorf("round %d: %v answers question %d", round, soa, i)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
 	}
 }
 
