@@ -25,6 +25,7 @@ type Server struct {
 	conns   *connTable
 	certs   *certificates // nil without TLS
 	lag     atomic.Int64  // see Lag
+	kits    sync.Pool     // of *connKit
 
 	mu    sync.Mutex
 	state error // why the server is not ready; nil when it is
@@ -224,7 +225,9 @@ func listen(ctx context.Context, addr netip.AddrPort, workers int) (*socket, err
 
 func listenTCP(ctx context.Context, addr netip.AddrPort) (*socket, error) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp"+family(addr), addr.String())
+	// No keep-alive: whatever a connection waits for has an end of its own, and each
+	// would cost four more system calls.
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp"+family(addr), addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}

@@ -29,17 +29,45 @@ type tcpConn struct {
 	client netip.Addr // see clientOf
 	names  []string   // in the client's certificate
 	until  time.Time  // the certificate's end
-	r      *request
-	in     *bufio.Reader
-	buf    []byte // of the query
 	out    outbox
 	lane   lane
+	*connKit
+
+	readEnd time.Time // the read deadline that is set
 
 	writing sync.Mutex
 
 	busy    atomic.Bool // answers are made and written, apart from the lane's
 	evicted atomic.Bool // it was closed to make room
 	shaking bool        // its TLS handshake is not finished; the table has it
+}
+
+// connKit is what a connection needs while it is served. Kits are used again,
+// since most connections are short.
+type connKit struct {
+	r       *request
+	in      *bufio.Reader
+	buf     []byte // of the query
+	answers []byte // what outbox has room in
+}
+
+// fit gives the connection a kit; the function takes it back.
+func (c *tcpConn) fit() func() {
+	kit, _ := c.s.kits.Get().(*connKit)
+	if kit == nil {
+		kit = &connKit{r: c.s.newRequest(false), in: bufio.NewReaderSize(nil, 4096)}
+	}
+	c.connKit = kit
+	c.out.buf = kit.answers
+	c.r.wait, c.r.tls, c.r.names, c.r.until = false, c.tls != nil, c.names, c.until
+	c.in.Reset(c.conn)
+	return func() {
+		c.shrink()
+		kit.answers = c.out.buf[:0]
+		kit.in.Reset(nil)
+		kit.r.ans.reset()
+		c.s.kits.Put(kit)
+	}
 }
 
 // serveTCP accepts connections until the listener is closed. Connections outlive
@@ -122,8 +150,7 @@ func (c *tcpConn) run(ctx context.Context) (reason string) {
 			_ = c.tls.Close()
 		}()
 	}
-	c.r = c.newRequest(false)
-	c.in = bufio.NewReaderSize(c.conn, 4096)
+	defer c.fit()()
 	for reason == "" {
 		var msg []byte
 		if msg, reason = c.read(); reason != "" {
@@ -168,9 +195,9 @@ func (c *tcpConn) transferShort(ctx context.Context, r *request, e *entry) error
 // shake does the TLS handshake and says why the connection ends, if it does.
 func (c *tcpConn) shake(ctx context.Context) (reason string) {
 	defer c.s.conns.shaken(c)
-	end := c.deadline(c.s.cfg.TLS.HandshakeTimeout)
+	end := time.Now().Add(c.s.cfg.TLS.HandshakeTimeout)
 	c.pace.endAt(end)
-	_ = c.pace.SetReadDeadline(end)
+	c.setReadEnd(end)
 	if c.s.conns.closing.Load() {
 		return "stopping"
 	}
@@ -219,7 +246,9 @@ func (c *tcpConn) read() (msg []byte, reason string) {
 				return nil, reason
 			}
 		}
-		_ = c.pace.SetReadDeadline(c.deadline(c.s.cfg.ReadTimeout))
+		if !c.whole() {
+			c.setReadEnd(time.Now().Add(c.s.cfg.ReadTimeout))
+		}
 	}
 	msg, err := wire.ReadFrame(c.in, c.buf)
 	if err != nil {
@@ -232,8 +261,14 @@ func (c *tcpConn) read() (msg []byte, reason string) {
 // await waits for the next query's first octet. A connection on which the lane
 // works is not idle.
 func (c *tcpConn) await() (reason string) {
+	wait := c.s.cfg.IdleTimeout
+	end := time.Now().Add(wait)
+	// A deadline that is a little early does: where it passes, the rest is waited
+	// for. Setting one for each query would cost as much as answering it.
+	if c.readEnd.Before(end.Add(-wait/16)) || c.readEnd.After(end) {
+		c.setReadEnd(end)
+	}
 	for {
-		_ = c.pace.SetReadDeadline(c.deadline(c.s.cfg.IdleTimeout))
 		if c.s.conns.closing.Load() {
 			return "stopping"
 		}
@@ -241,10 +276,23 @@ func (c *tcpConn) await() (reason string) {
 		if err == nil {
 			return ""
 		}
-		if reason = readReason(err, "idle", c.s.conns.closing.Load()); reason != "idle" || c.lane.idle() {
+		if reason = readReason(err, "idle", c.s.conns.closing.Load()); reason != "idle" {
 			return reason
 		}
+		if now := time.Now(); !now.Before(end) {
+			if c.lane.idle() {
+				return reason
+			}
+			end = now.Add(wait)
+		}
+		c.setReadEnd(end)
 	}
+}
+
+// setReadEnd is by the real clock: it is the kernel's business.
+func (c *tcpConn) setReadEnd(t time.Time) {
+	c.readEnd = t
+	_ = c.pace.SetReadDeadline(t)
 }
 
 // idleBuffer is how large a connection's buffers may be while it waits, in
@@ -259,9 +307,6 @@ func (c *tcpConn) shrink() {
 		c.buf = nil
 	}
 }
-
-// deadline is by the real clock: it is the kernel's business.
-func (c *tcpConn) deadline(d time.Duration) time.Time { return time.Now().Add(d) }
 
 func readReason(err error, timeout string, closing bool) string {
 	switch {

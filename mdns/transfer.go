@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"time"
 
 	"dnsctl/wire"
@@ -213,8 +214,10 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 		s.log.Warn("transfer ended early", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
 	default:
 		r.counts.add(r.proto(), r.q.Question.Type, wire.RcodeSuccess)
-		s.log.Debug("transfer done", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "kind", g.kind,
-			"records", t.records, "took", time.Since(since))
+		if s.log.Enabled(ctx, slog.LevelDebug) { // the texts cost more than a small zone's transfer
+			s.log.Debug("transfer done", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "kind", g.kind,
+				"records", t.records, "took", time.Since(since))
+		}
 	}
 	m := s.m.transfers[g.kind]
 	m.ended[result].Inc()
