@@ -142,7 +142,9 @@ func (k *cache) load(ctx context.Context, e *entry, read func(int64, iter.Seq[zo
 		if err == nil && len(deltas) > 0 {
 			if s, err := applyAll(old.snap, deltas); err == nil && s.Serial() == e.serial {
 				k.m.cacheLoads.WithLabelValues("delta").Inc()
-				return newContent(s, e.edition, e.version), nil
+				c := newContent(s, e.edition, e.version)
+				c.inherit(old)
+				return c, nil
 			}
 		}
 	}
@@ -170,27 +172,39 @@ func (k *cache) keep(c *content) {
 	if old, ok := k.kept.get(c.edition); ok && old.version > c.version {
 		return
 	}
+	k.hold(c, c.cost+c.image.octets())
+}
+
+// hold keeps content, and counts what it takes; the caller holds mu.
+func (k *cache) hold(c *content, octets int64) {
 	before := k.kept.evicted
-	k.kept.put(c.edition, c, c.cost)
+	k.kept.put(c.edition, c, octets)
 	k.m.cacheEvictions.Add(float64(k.kept.evicted - before))
 	k.m.cacheBytes.Set(float64(k.kept.used))
 	k.m.cacheZones.Set(float64(len(k.kept.byKey)))
 }
 
-// addImage gives content an image, and room for it; where there is none, or the
-// content has gone meanwhile, the image is dropped.
-func (k *cache) addImage(c *content, m *image) {
+// wantsImage says whether this transfer is to make what the content's image lacks:
+// the second transfer does, if all of it can be kept.
+func (k *cache) wantsImage(c *content) bool {
+	if c.cost+int64(c.snap.Octets()) > k.kept.budget {
+		return false
+	}
+	return c.image.sent.Load() || c.image.sent.Swap(true)
+}
+
+// addPack keeps a block of the content's image, and makes room for it. It is
+// dropped where the content has gone from the cache meanwhile.
+func (k *cache) addPack(c *content, i int, p *pack) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now, ok := k.kept.get(c.edition); !ok || now != c || c.cost+m.octets > k.kept.budget {
+	octets, ok := k.kept.costOf(c.edition)
+	if now, _ := k.kept.get(c.edition); !ok || now != c || octets+p.octets > k.kept.budget {
 		return
 	}
-	before := k.kept.evicted
-	k.kept.put(c.edition, c, c.cost+m.octets)
-	c.images.ready.Store(m)
-	k.m.cacheEvictions.Add(float64(k.kept.evicted - before))
-	k.m.cacheBytes.Set(float64(k.kept.used))
-	k.m.cacheZones.Set(float64(len(k.kept.byKey)))
+	if c.image.packs[i].CompareAndSwap(nil, p) {
+		k.hold(c, octets+p.octets)
+	}
 }
 
 // purge drops everything.

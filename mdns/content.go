@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dnsctl/zone"
 )
@@ -18,9 +19,9 @@ type content struct {
 	apexKey zone.Key
 	edition int64
 	version int64
-	cost    int64 // octets of memory, estimated
+	cost    int64 // octets of memory, estimated, without the image
 
-	images images
+	image image
 
 	once sync.Once
 	sec  security
@@ -44,7 +45,9 @@ func newContent(s *zone.Snapshot, edition, version int64) *content {
 	// 160 octets for each RRset: its struct, its key's and data's headers, and
 	// what the allocator rounds up.
 	cost := int64(s.Octets()) + 160*int64(s.RRsets())
-	return &content{snap: s, apex: s.SOASet().Owner, apexKey: s.Apex().Key(), edition: edition, version: version, cost: cost}
+	c := &content{snap: s, apex: s.SOASet().Owner, apexKey: s.Apex().Key(), edition: edition, version: version, cost: cost}
+	c.image.packs = make([]atomic.Pointer[pack], s.Blocks())
+	return c
 }
 
 func (c *content) security() *security {

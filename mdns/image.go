@@ -1,59 +1,66 @@
 package mdns
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
-// image is the messages of an AXFR as they were sent once, without what differs
-// from client to client: header, question, OPT and TSIG. All pointers in a
-// message lead to its first owner (see wire.Anchor), which always stands at the
-// same place, so that a body can be copied as it is.
+// image is a zone's content as AXFR sends it, without what differs from client to
+// client: header, question, OPT and TSIG. It is made block by block by transfers,
+// and a block that a change does not touch keeps its pack in the next version's
+// image: a change costs a few packs, whatever the zone's size.
 type image struct {
-	bodies  []body
-	records int
-	octets  int64
+	packs []atomic.Pointer[pack] // by block of the snapshot; nil: not made
+	sent  atomic.Bool            // the zone has been transferred whole before
 }
 
+// pack is one block's records: the bodies of some messages, mostly one. That of
+// the first block has the SOA before the others, as the transfer does.
+type pack struct {
+	bodies []body
+	octets int64 // of memory, estimated
+}
+
+// body is the records of one message. All pointers lead to the message's first
+// owner (see wire.Anchor), which always stands at the same place, so that a body
+// can be copied as it is.
 type body struct {
-	octets  []byte
-	records int
+	octets          []byte
+	records, anchor int
 }
 
 // imageTail is the room that every message of an AXFR leaves for OPT and TSIG, so
 // that its body suits all but keys with very long names.
 const imageTail = 512
 
-// imageMin is how large a zone must be for an image to be worth it, in octets.
-const imageMin = 64 << 10
+// packOverhead and bodyOverhead are what packs and bodies take beside octets.
+const packOverhead, bodyOverhead = 64, 48
 
-// images is what a zone's content knows of its image.
-type images struct {
-	ready   atomic.Pointer[image]
-	sent    atomic.Bool // the zone has been transferred whole before
-	started atomic.Bool // some transfer makes the image, or has tried
+func (p *pack) add(octets []byte, records, anchor int) {
+	p.bodies = append(p.bodies, body{slices.Clone(octets), records, anchor})
+	p.octets += int64(len(octets)) + bodyOverhead
 }
 
-// wanted says whether this transfer is to make the image: the second one of this
-// content does, if it is large.
-func (i *images) wanted(octets int) bool {
-	return octets >= imageMin && i.sent.Swap(true) && i.started.CompareAndSwap(false, true)
-}
-
-func (m *image) add(octets []byte, records int) {
-	m.bodies = append(m.bodies, body{append([]byte(nil), octets...), records})
-	m.records += records
-	m.octets += int64(len(octets))
-}
-
-// sendImage sends a zone by its image.
-func (t *stream) sendImage(m *image) error {
-	for _, b := range m.bodies {
-		t.start()
-		if !t.r.enc.Body(b.octets, b.records) {
-			return errOversize // cannot be: the image keeps to the same limit
-		}
-		if err := t.flush(); err != nil {
-			return err
-		}
-		t.records += b.records
+// inherit takes over what is as it was in an older version. The first block never
+// is: the SOA goes with it.
+func (c *content) inherit(old *content) {
+	if c.apex != old.apex {
+		return
 	}
-	return nil
+	c.image.sent.Store(old.image.sent.Load())
+	for i, j := range c.snap.Shared(old.snap) {
+		if p := old.image.packs[j].Load(); p != nil && i > 0 && j > 0 {
+			c.image.packs[i].Store(p)
+		}
+	}
+}
+
+// octets is what the image takes now.
+func (m *image) octets() (n int64) {
+	for i := range m.packs {
+		if p := m.packs[i].Load(); p != nil {
+			n += p.octets
+		}
+	}
+	return n
 }

@@ -31,6 +31,15 @@ func (l *lru[K, V]) get(key K) (v V, ok bool) {
 	return el.Value.(*lruItem[K, V]).v, true
 }
 
+// costOf is what the value under a key was said to cost.
+func (l *lru[K, V]) costOf(key K) (cost int64, ok bool) {
+	el := l.byKey[key]
+	if el == nil {
+		return 0, false
+	}
+	return el.Value.(*lruItem[K, V]).cost, true
+}
+
 // put keeps a value in place of the one under its key; one that costs more than
 // the whole budget is not kept.
 func (l *lru[K, V]) put(key K, v V, cost int64) {

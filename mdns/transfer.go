@@ -233,40 +233,76 @@ type stream struct {
 	o       *outbox
 	r       *request
 	apex    zone.Name
-	begin   int    // of the message's length prefix in o.buf
-	body    int    // where the records begin in the message
-	making  *image // when set, takes every message
+	begin   int   // of the message's length prefix in o.buf
+	body    int   // where the records begin in the message
+	making  *pack // when set, takes every message
 	started bool
 	records int
 }
 
-// sendContent sends a zone whole, from its image where it has one.
+// sendContent sends a whole zone: the SOA, everything else, the SOA (RFC 5936
+// section 2.2). Blocks that the content's image has are copied from there.
 func (t *stream) sendContent(c *content) error {
-	if t.r.tail() > imageTail {
-		return t.sendZone(c.snap)
+	cache := t.o.c.s.cache
+	fits := t.r.tail() <= imageTail
+	keep := fits && cache.wantsImage(c)
+	t.start()
+	for i := range c.image.packs {
+		p := c.image.packs[i].Load()
+		var err error
+		switch {
+		case fits && p != nil:
+			err = t.sendPack(p)
+		case keep:
+			if p, err = t.makePack(c.snap, i); err == nil {
+				cache.addPack(c, i, p)
+			}
+		default:
+			err = t.addBlock(c.snap, i)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if m := c.images.ready.Load(); m != nil {
-		return t.sendImage(m)
-	}
-	if c.images.wanted(c.snap.Octets()) {
-		t.making = &image{}
-	}
-	err := t.sendZone(c.snap)
-	if err == nil && t.making != nil {
-		t.o.c.s.cache.addImage(c, t.making)
-	}
-	return err
+	return t.end(c.snap.SOASet())
 }
 
-// sendZone sends a whole zone: the SOA, everything else, the SOA (RFC 5936
-// section 2.2).
-func (t *stream) sendZone(s *zone.Snapshot) error {
-	soa := s.SOASet()
-	t.start()
-	if err := t.add(soa); err != nil {
-		return err
+// sendPack sends a block from an image.
+func (t *stream) sendPack(p *pack) error {
+	for _, b := range p.bodies {
+		if err := t.startEmpty(); err != nil {
+			return err
+		}
+		if !t.r.enc.Body(b.octets, b.records, b.anchor) {
+			return errOversize // cannot be: the image keeps to the same limit
+		}
+		t.records += b.records
 	}
-	for set := range s.All() {
+	return nil
+}
+
+// makePack sends a block in messages of its own, and makes a pack of them. The
+// last one may take more.
+func (t *stream) makePack(s *zone.Snapshot, i int) (*pack, error) {
+	if err := t.startEmpty(); err != nil {
+		return nil, err
+	}
+	p := &pack{octets: packOverhead}
+	t.making = p
+	defer func() { t.making = nil }()
+	err := t.addBlock(s, i)
+	t.keepBody()
+	return p, err
+}
+
+// addBlock sends a block's records. The SOA is the first of all.
+func (t *stream) addBlock(s *zone.Snapshot, i int) error {
+	if i == 0 {
+		if err := t.add(s.SOASet()); err != nil {
+			return err
+		}
+	}
+	for set := range s.Block(i) {
 		if set.Type == zone.TypeSOA {
 			continue
 		}
@@ -274,6 +310,11 @@ func (t *stream) sendZone(s *zone.Snapshot) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// end finishes a whole zone.
+func (t *stream) end(soa zone.RRset) error {
 	if err := t.add(soa); err != nil {
 		return err
 	}
@@ -318,11 +359,8 @@ func (t *stream) sendLoading(ctx context.Context, f *flight) error {
 			}
 		}
 	}
-	f.c.images.sent.Store(true)
-	if err := t.add(soa); err != nil {
-		return err
-	}
-	return t.flush()
+	f.c.image.sent.Store(true)
+	return t.end(soa)
 }
 
 // sendChanges sends what has changed since the client's serial.
@@ -334,6 +372,18 @@ func (t *stream) sendChanges(deltas []zone.Delta) error {
 		}
 	}
 	return t.flush()
+}
+
+// startEmpty makes sure that the message has no records yet.
+func (t *stream) startEmpty() error {
+	if t.r.enc.Count(wire.SectionAnswer) == 0 {
+		return nil
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	t.start()
+	return nil
 }
 
 // start begins a message. Only the first one has the question.
@@ -363,6 +413,9 @@ func (t *stream) add(set zone.RRset) error {
 		if t.r.enc.Count(wire.SectionAnswer) == 0 {
 			return fmt.Errorf("%s %s of %d octets: %w", set.Owner, set.Type, len(rdata), errOversize)
 		}
+		if t.making != nil {
+			t.keepBody()
+		}
 		if err := t.flush(); err != nil {
 			return err
 		}
@@ -375,12 +428,15 @@ func (t *stream) add(set zone.RRset) error {
 	return nil
 }
 
+// keepBody adds the message's records to the pack that is made.
+func (t *stream) keepBody() {
+	e := &t.r.enc
+	t.making.add(e.Bytes()[t.begin+wire.LengthPrefix+t.body:], e.Count(wire.SectionAnswer), e.Anchor())
+}
+
 // flush finishes the message.
 func (t *stream) flush() error {
 	r := t.r
-	if t.making != nil {
-		t.making.add(r.enc.Bytes()[t.begin+wire.LengthPrefix+t.body:], r.enc.Count(wire.SectionAnswer))
-	}
 	if !t.started && r.q.EDNS.Present {
 		r.enc.SetLimit(wire.MaxMessage)
 		r.enc.OPT(r.optReply(), wire.RcodeSuccess)

@@ -68,8 +68,14 @@ func TestTransfersFromAnImageAreTheSame(t *testing.T) {
 			_, recs, datas, _ := fetch(t, r.addr, q, v)
 			same(t, want, recs, datas)
 		}
-		if c := r.cache.peek(e); c == nil || c.images.ready.Load() == nil {
-			t.Error("no image was made")
+		c := r.cache.peek(e)
+		if c == nil {
+			t.Fatal("the content is not kept")
+		}
+		for i := range c.image.packs {
+			if c.image.packs[i].Load() == nil {
+				t.Errorf("block %d of %d has no pack", i, len(c.image.packs))
+			}
 		}
 	}
 	round(s)
@@ -81,6 +87,60 @@ func TestTransfersFromAnImageAreTheSame(t *testing.T) {
 	follows(t, r, m)
 	e = r.index.apex(n("big.example."), scope{pools: []int64{testPool}})
 	round(s2)
+}
+
+// TestAChangeMakesItsBlockAgainAndNoOther is what makes a change's cost
+// independent of the zone's size: of the image, the next version needs again the
+// first block, which has the SOA, and the one that changed.
+func TestAChangeMakesItsBlockAgainAndNoOther(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	s := big(t, "big.example.", 1, 60000)
+	id := m.create(s)
+	r := start(t, m, nil)
+	current := func() *content {
+		c := r.cache.peek(r.index.apex(n("big.example."), scope{pools: []int64{testPool}}))
+		if c == nil {
+			t.Fatal("the content is not kept")
+		}
+		return c
+	}
+	transfer := func(want *zone.Snapshot) {
+		t.Helper()
+		_, recs, datas, _ := fetch(t, r.addr, transferQuery("big.example.", zone.TypeAXFR, 0), nil)
+		same(t, want, recs, datas)
+	}
+	transfer(s)
+	transfer(s)
+	kept := map[*pack]bool{}
+	for i := range current().image.packs {
+		kept[current().image.packs[i].Load()] = true
+	}
+	if len(kept) < 20 || kept[nil] {
+		t.Fatalf("%d packs were made, or one is missing: %v", len(kept), kept[nil])
+	}
+	for i, text := range []string{"host31000.big.example. 60 IN TXT more\n", "a.a.a.big.example. 60 IN A 192.0.2.1\n", "zzz.big.example. 60 IN A 192.0.2.1\n"} {
+		s = put(t, s, "", text)
+		m.change(id, s)
+		follows(t, r, m)
+		transfer(s)
+		made := 0
+		for i := range current().image.packs {
+			p := current().image.packs[i].Load()
+			if !kept[p] {
+				made++
+			}
+			kept[p] = true
+		}
+		if kept[nil] || made > 3 { // of three, one was made of a block that was cut in two
+			t.Errorf("change %d: %d packs were made again, or one is missing: %v", i, made, kept[nil])
+		}
+		used := counter(t, r, "dnsctl_mdns_cache_bytes")
+		if want := current().cost + current().image.octets(); used != float64(want) {
+			t.Errorf("change %d: %v octets are counted, %d are there", i, used, want)
+		}
+		transfer(s)
+	}
 }
 
 func TestTransfersAreSignedInEveryMessage(t *testing.T) {

@@ -151,15 +151,28 @@ func (e *Encoder) Set(s Section, set zone.RRset) bool {
 }
 
 // Body appends records of the answer section as another message had them behind
-// its question; false, and nothing written, when they do not fit. Their pointers
-// must hold in this message too: see Anchor.
-func (e *Encoder) Body(octets []byte, records int) bool {
+// its question, in Anchor mode, where its records began at the same offset; anchor
+// is what that one's Anchor said. It is false, and nothing is written, when they do
+// not fit. Records may follow them.
+func (e *Encoder) Body(octets []byte, records, anchor int) bool {
 	if len(e.buf)+len(octets) > e.end {
 		return false
 	}
 	e.buf = append(e.buf, octets...)
 	e.counts[SectionAnswer] += uint16(records)
+	if anchor > 0 {
+		e.table[0], e.n = suffix{e.apex, uint16(anchor)}, 1
+	}
 	return true
+}
+
+// Anchor is the offset in the message of what names point at in Anchor mode; 0
+// when there is nothing yet.
+func (e *Encoder) Anchor() int {
+	if e.mode != Anchor || e.n == 0 {
+		return 0
+	}
+	return int(e.table[0].off)
 }
 
 // Bytes patches the counts into the header and returns the buffer, from the

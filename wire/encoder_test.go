@@ -299,12 +299,17 @@ func TestABodyHoldsInAnotherMessageOfTheSameQuestionLength(t *testing.T) {
 	for _, text := range everyShape {
 		e.Set(SectionAnswer, rr(t, text))
 	}
-	body, records := e.Bytes()[at:], e.Count(SectionAnswer)
+	body, records, anchor := e.Bytes()[at:], e.Count(SectionAnswer), e.Anchor()
+	e.Set(SectionAnswer, rr(t, everyShape[0]))
+	whole := bytes.Clone(e.Bytes()[at:])
 	var f Encoder
 	f.Reset([]byte{0, 0}, Header{ID: 2}, Anchor, apex, MaxMessage)
 	f.Question(Question{name("example.ORG."), zone.TypeAXFR, ClassIN})
-	if !f.Body(body, records) {
-		t.Fatal("no room")
+	if !f.Body(body, records, anchor) || f.Anchor() != anchor || anchor != at {
+		t.Fatalf("no room, or the anchor %d is another: %d", anchor, f.Anchor())
+	}
+	if f.Set(SectionAnswer, rr(t, everyShape[0])); !bytes.Equal(f.Bytes()[2+at:], whole) {
+		t.Error("a record behind the body is not as it would have been")
 	}
 	r := NewReader(f.Bytes()[2:])
 	if _, err := r.Question(); err != nil {
@@ -321,7 +326,7 @@ func TestABodyHoldsInAnotherMessageOfTheSameQuestionLength(t *testing.T) {
 		}
 	}
 	f.Reset(nil, Header{}, Anchor, apex, len(body))
-	if f.Body(body, records) {
+	if f.Body(body, records, anchor) {
 		t.Error("written without room")
 	}
 }

@@ -187,11 +187,11 @@ func (s *Snapshot) with(sets map[ID]RRset) (*Snapshot, error) {
 			n.blocks = append(n.blocks, b)
 			continue
 		}
-		n.addBlocks(n.rewrite(b, ids[:k], sets))
+		n.addChanged(n.rewrite(b, ids[:k], sets))
 		ids = ids[k:]
 	}
 	if len(s.blocks) == 0 {
-		n.addBlocks(n.rewrite(nil, ids, sets))
+		n.addChanged(n.rewrite(nil, ids, sets))
 	}
 	if err := n.setSOA(); err != nil {
 		return nil, err
@@ -227,12 +227,21 @@ func (s *Snapshot) rewrite(b []entry, ids []ID, sets map[ID]RRset) []entry {
 	return out
 }
 
-func (s *Snapshot) addBlocks(b []entry) {
-	for len(b) > 2*blockSize {
-		s.blocks = append(s.blocks, b[:blockSize:blockSize])
-		b = b[blockSize:]
+// addChanged appends the entries of a block that was changed: as one where they
+// fit, else in equal parts, so that the next ones fit.
+func (s *Snapshot) addChanged(b []entry) {
+	octets := 0
+	for i := range b {
+		octets += s.packed(b[i].set)
 	}
-	if len(b) > 0 {
-		s.blocks = append(s.blocks, b)
+	parts := max((octets+blockOctets-1)/blockOctets, (len(b)+blockSize-1)/blockSize)
+	if parts <= 1 {
+		s.addBlocks(b, blockOctets)
+		return
 	}
+	each := (len(b) + parts - 1) / parts
+	for ; len(b) > each; b = b[each:] {
+		s.addBlocks(b[:each:each], blockOctets)
+	}
+	s.addBlocks(b, blockOctets)
 }

@@ -8,10 +8,15 @@ import (
 	"sort"
 )
 
-// blockSize is how many RRsets a block holds when it is made: small enough that
-// a change copies little, large enough that the list of blocks of a zone of
-// millions stays short.
-const blockSize = 512
+// blockSize is how many RRsets a block has at most, and blockOctets about how
+// many octets they take in a message where their owners end in a pointer to the
+// apex. What goes out of memory in a transfer goes by blocks: one fills a message,
+// with room for header, question, SOA, OPT and TSIG, and a change costs no more
+// than making some blocks again.
+const (
+	blockSize   = 2048
+	blockOctets = 62 << 10
+)
 
 // entry is an RRset with its sort key at hand.
 type entry struct {
@@ -160,6 +165,60 @@ func (s *Snapshot) setSOA() error {
 	return nil
 }
 
+// addBlocks appends entries in blocks of about so many octets in a message.
+func (s *Snapshot) addBlocks(e []entry, octets int) {
+	begin, size := 0, 0
+	for i := range e {
+		n := s.packed(e[i].set)
+		if i > begin && (size+n > octets || i-begin == blockSize) {
+			s.blocks = append(s.blocks, e[begin:i:i])
+			begin, size = i, 0
+		}
+		size += n
+	}
+	if begin < len(e) {
+		s.blocks = append(s.blocks, e[begin:len(e):len(e)])
+	}
+}
+
+// packed is about how many octets an RRset takes in a message, or more.
+func (s *Snapshot) packed(set RRset) int {
+	const pointer = 2
+	return set.Octets() - set.Data.Len()*max(len(s.apex)-pointer, 0)
+}
+
+// Blocks counts the blocks: see Block.
+func (s *Snapshot) Blocks() int { return len(s.blocks) }
+
+// Block yields the RRsets of the i-th block. One after the other blocks are All;
+// each takes about as many octets as a message holds.
+func (s *Snapshot) Block(i int) iter.Seq[RRset] {
+	return func(yield func(RRset) bool) {
+		for j := range s.blocks[i] {
+			if !yield(s.blocks[i][j].set) {
+				return
+			}
+		}
+	}
+}
+
+// Shared yields those blocks that the snapshot has from another version: which
+// block each is here, and there.
+func (s *Snapshot) Shared(old *Snapshot) iter.Seq2[int, int] {
+	there := make(map[*entry]int, len(old.blocks))
+	for j, b := range old.blocks {
+		there[&b[0]] = j
+	}
+	return func(yield func(int, int) bool) {
+		for i, b := range s.blocks {
+			j, ok := there[&b[0]]
+			if ok && len(old.blocks[j]) == len(b) && !yield(i, j) {
+				return
+			}
+		}
+	}
+}
+
 func (s *Snapshot) count(set RRset, sign int) {
 	s.rrsets += sign
 	s.records += sign * set.Data.Len()
@@ -219,14 +278,10 @@ func (b *Builder) Build() (*Snapshot, error) {
 		b.merge()
 	}
 	s := &Snapshot{apex: b.apex, apexKey: b.apex.Key()}
-	for e := b.entries; len(e) > 0; {
-		n := min(blockSize, len(e))
-		s.blocks = append(s.blocks, e[:n:n])
-		e = e[n:]
-	}
 	for i := range b.entries {
 		s.count(b.entries[i].set, 1)
 	}
+	s.addBlocks(b.entries, blockOctets)
 	b.entries = nil
 	if err := s.setSOA(); err != nil {
 		return nil, err

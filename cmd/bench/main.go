@@ -164,6 +164,7 @@ func measures() []measure {
 		{"axfr", "AXFR of the big zone: cold, warm, 8 connections, TSIG, TLS", all, measureAXFR},
 		{"small", "AXFR of the small zones: cold and warm, 50 or 1 per connection, pipelined by 10", all, measureSmall},
 		{"soa", "SOA questions over UDP: each zone once after the start, then over and over", all, measureSOA},
+		{"changed", "one address of the big zone changed: from the commit to the first message of IXFR and of AXFR", ours, measureChanged},
 		{"ixfr", "IXFR of 20 changes of the big zone", all, measureIXFR},
 		{"change", "from a commit to the big zone to the first message of its new IXFR and AXFR", ours, measureChange},
 		{"budget", "all zones transferred by an mdns that may keep 32 MiB of content", ours, measureBudget},

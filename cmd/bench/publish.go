@@ -91,6 +91,7 @@ func tables() []printed {
 		{"soa", byServer(column{"cold, queries/s", "soa/cold", "queries/s"}, column{"cold, us of processor time", "soa/cold cpu", "us/query"}, column{"the same of PostgreSQL", "soa/cold cpu of PostgreSQL", "us/query"},
 			column{"warm, queries/s", "soa/warm", "queries/s"}, column{"warm, us of processor time", "soa/warm cpu", "us/query"})},
 		{"ixfr", byServer(column{"transfers/s", "ixfr/20 changes", "transfers/s"}, column{"us of processor time", "ixfr/20 changes cpu", "us/transfer"}, column{"records of each", "ixfr/20 changes", "records"})},
+		{"changed", bySQL("changed/")},
 		{"start", byServer(column{"to serving, s", "start/to serving", "s"}, column{"processor time, s", "start/cpu", "s"}, column{"memory then, MB", "start/memory", "MB"}, column{"memory after transfers, MB", "axfr/memory after", "MB"})},
 		{"many", bySQL("many/")},
 		{"catalog", bySQL("catalog/", "consume/")},
