@@ -172,7 +172,12 @@ func (k *cache) keep(c *content) {
 	if old, ok := k.kept.get(c.edition); ok && old.version > c.version {
 		return
 	}
-	k.hold(c, c.cost+c.image.octets())
+	octets := c.image.octets()
+	if c.cost+octets > k.kept.budget { // it has grown: better without than not at all
+		c.image.drop()
+		octets = 0
+	}
+	k.hold(c, c.cost+octets)
 }
 
 // hold keeps content, and counts what it takes; the caller holds mu.

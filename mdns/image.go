@@ -64,3 +64,10 @@ func (m *image) octets() (n int64) {
 	}
 	return n
 }
+
+// drop forgets all packs, of content that nobody else has yet.
+func (m *image) drop() {
+	for i := range m.packs {
+		m.packs[i].Store(nil)
+	}
+}
