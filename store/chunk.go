@@ -100,13 +100,26 @@ func chunked(sets iter.Seq2[zone.Key, zone.RRset], apex zone.Key) iter.Seq2[zone
 	}
 }
 
+// openChunk says how many RRsets a chunk has, and what they are read from, which
+// is a copy.
+func openChunk(data []byte) (n int, sets string, err error) {
+	if len(data) < chunkHeader || crc32.Checksum(data[4:], castagnoli) != binary.BigEndian.Uint32(data) {
+		return 0, "", fmt.Errorf("%w: its checksum differs", errChunk)
+	}
+	return int(binary.BigEndian.Uint32(data[4:])), string(data[chunkHeader:]), nil
+}
+
 // readChunk gives the RRsets of a chunk. What it gives does not refer to data.
 func readChunk(data []byte, give func(zone.Key, zone.RRset) error) error {
-	if len(data) < chunkHeader || crc32.Checksum(data[4:], castagnoli) != binary.BigEndian.Uint32(data) {
-		return fmt.Errorf("%w: its checksum differs", errChunk)
+	n, s, err := openChunk(data)
+	if err != nil {
+		return err
 	}
-	s := string(data[chunkHeader:]) // one copy, which all of its RRsets are parts of
-	n := int(binary.BigEndian.Uint32(data[4:]))
+	return readSets(n, s, give)
+}
+
+// readSets gives n RRsets, which are parts of s.
+func readSets(n int, s string, give func(zone.Key, zone.RRset) error) error {
 	for range n {
 		if len(s) < chunkSetLen {
 			return fmt.Errorf("%w: it is too short", errChunk)

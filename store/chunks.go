@@ -37,27 +37,32 @@ func (s *Store) loadChunks(ctx context.Context, edition int64, read func(int64, 
 	if err != nil {
 		return nil, 0, err
 	}
-	rows, err := stmt.QueryContext(ctx, edition)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
+	ctx, stop := context.WithCancel(ctx)
+	// Reading from the database takes as long as making RRsets of what was read, so
+	// one is done beside the other.
+	chunks := make(chan chunkRow, 8)
+	go readChunkRows(ctx, stmt, edition, chunks)
+	defer func() {
+		stop()
+		for range chunks { // until it has ended
+		}
+	}()
 	var b *zone.Builder
 	var apex, last zone.Key
 	var version int64
 	var rrsets int
-	var data sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&version, &rrsets, &data); err != nil {
-			return nil, 0, err
+	for c := range chunks {
+		if c.err != nil {
+			return nil, 0, c.err
 		}
+		version, rrsets = c.version, c.rrsets
 		if b == nil {
-			if b, apex, err = chunkedZone(data, rrsets); err != nil {
+			if b, apex, err = chunkedZone(c); err != nil {
 				return nil, 0, err
 			}
 		}
 		given := b.Len()
-		err := readChunk(data, func(k zone.Key, set zone.RRset) error {
+		err := readSets(c.n, c.sets, func(k zone.Key, set zone.RRset) error {
 			b.AddKeyed(k, set)
 			last = k
 			return nil
@@ -71,9 +76,9 @@ func (s *Store) loadChunks(ctx context.Context, edition int64, read func(int64, 
 			read(version, b.From(given))
 		}
 	}
-	switch err := rows.Err(); {
-	case err != nil:
-		return nil, 0, err
+	switch {
+	case ctx.Err() != nil: // it may have ended the reading
+		return nil, 0, ctx.Err()
 	case b == nil:
 		return nil, 0, errNoChunks
 	case b.Len() != rrsets:
@@ -86,11 +91,49 @@ func (s *Store) loadChunks(ctx context.Context, edition int64, read func(int64, 
 	return snap, version, nil
 }
 
+// chunkRow is a row of selectChunks, its chunk opened; or why there is none.
+type chunkRow struct {
+	version int64
+	rrsets  int // of the whole zone
+	n       int
+	sets    string
+	err     error
+}
+
+// readChunkRows reads the rows of selectChunks until there are no more, one cannot
+// be read, or ctx ends; then it closes the channel.
+func readChunkRows(ctx context.Context, stmt *sql.Stmt, edition int64, to chan<- chunkRow) {
+	defer close(to)
+	rows, err := stmt.QueryContext(ctx, edition)
+	if err != nil {
+		to <- chunkRow{err: err} // there is room
+		return
+	}
+	defer rows.Close()
+	var data sql.RawBytes
+	for more := true; more; {
+		var c chunkRow
+		if more = rows.Next(); more {
+			if c.err = rows.Scan(&c.version, &c.rrsets, &data); c.err == nil {
+				c.n, c.sets, c.err = openChunk(data)
+			}
+			more = c.err == nil
+		} else if c.err = rows.Err(); c.err == nil {
+			return
+		}
+		select {
+		case to <- c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // chunkedZone begins a zone with its first chunk, which has the SOA.
-func chunkedZone(data []byte, rrsets int) (b *zone.Builder, apex zone.Key, err error) {
-	err = readChunk(data, func(k zone.Key, set zone.RRset) error {
+func chunkedZone(c chunkRow) (b *zone.Builder, apex zone.Key, err error) {
+	err = readSets(c.n, c.sets, func(k zone.Key, set zone.RRset) error {
 		if set.Type == zone.TypeSOA {
-			b, apex = zone.NewBuilder(set.Owner, rrsets), k
+			b, apex = zone.NewBuilder(set.Owner, c.rrsets), k
 		}
 		return nil
 	})

@@ -28,7 +28,7 @@ func TestBlocksAreAllAndFitAMessage(t *testing.T) {
 			octets, n := 0, 0
 			for set := range s.Block(i) {
 				all = append(all, set)
-				octets += s.packed(set)
+				octets += s.count(set, 0)
 				n++
 			}
 			if n == 0 || n > blockSize || n > 1 && octets > blockOctets {

@@ -187,11 +187,11 @@ func (s *Snapshot) with(sets map[ID]RRset) (*Snapshot, error) {
 			n.blocks = append(n.blocks, b)
 			continue
 		}
-		n.addChanged(n.rewrite(b, ids[:k], sets))
+		n.replace(b, rewrite(b, ids[:k], sets))
 		ids = ids[k:]
 	}
 	if len(s.blocks) == 0 {
-		n.addChanged(n.rewrite(nil, ids, sets))
+		n.replace(nil, rewrite(nil, ids, sets))
 	}
 	if err := n.setSOA(); err != nil {
 		return nil, err
@@ -199,13 +199,12 @@ func (s *Snapshot) with(sets map[ID]RRset) (*Snapshot, error) {
 	return n, nil
 }
 
-// rewrite merges the changed RRsets into a block's entries and keeps the counts.
-func (s *Snapshot) rewrite(b []entry, ids []ID, sets map[ID]RRset) []entry {
+// rewrite merges the changed RRsets into a block's entries.
+func rewrite(b []entry, ids []ID, sets map[ID]RRset) []entry {
 	out := make([]entry, 0, len(b)+len(ids))
 	put := func(id ID) {
 		if set := sets[id]; set.Data != "" {
 			out = append(out, entry{id.Owner, set})
-			s.count(set, 1)
 		}
 	}
 	for _, e := range b {
@@ -214,7 +213,6 @@ func (s *Snapshot) rewrite(b []entry, ids []ID, sets map[ID]RRset) []entry {
 			ids = ids[1:]
 		}
 		if len(ids) > 0 && ids[0] == e.id() {
-			s.count(e.set, -1)
 			put(ids[0])
 			ids = ids[1:]
 			continue
@@ -227,21 +225,20 @@ func (s *Snapshot) rewrite(b []entry, ids []ID, sets map[ID]RRset) []entry {
 	return out
 }
 
-// addChanged appends the entries of a block that was changed: as one where they
-// fit, else in equal parts, so that the next ones fit.
-func (s *Snapshot) addChanged(b []entry) {
+// replace appends what a block has become: as one where it fits, else in equal
+// parts, so that the next changes fit.
+func (s *Snapshot) replace(old, b []entry) {
+	for i := range old {
+		s.count(old[i].set, -1)
+	}
 	octets := 0
 	for i := range b {
-		octets += s.packed(b[i].set)
+		octets += s.count(b[i].set, 0)
 	}
-	parts := max((octets+blockOctets-1)/blockOctets, (len(b)+blockSize-1)/blockSize)
-	if parts <= 1 {
-		s.addBlocks(b, blockOctets)
-		return
-	}
+	parts := max((octets+blockOctets-1)/blockOctets, (len(b)+blockSize-1)/blockSize, 1)
 	each := (len(b) + parts - 1) / parts
 	for ; len(b) > each; b = b[each:] {
-		s.addBlocks(b[:each:each], blockOctets)
+		s.addBlocks(b[:each:each])
 	}
-	s.addBlocks(b, blockOctets)
+	s.addBlocks(b)
 }

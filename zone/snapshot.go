@@ -165,12 +165,12 @@ func (s *Snapshot) setSOA() error {
 	return nil
 }
 
-// addBlocks appends entries in blocks of about so many octets in a message.
-func (s *Snapshot) addBlocks(e []entry, octets int) {
+// addBlocks counts entries and appends them in blocks.
+func (s *Snapshot) addBlocks(e []entry) {
 	begin, size := 0, 0
 	for i := range e {
-		n := s.packed(e[i].set)
-		if i > begin && (size+n > octets || i-begin == blockSize) {
+		n := s.count(e[i].set, 1)
+		if i > begin && (size+n > blockOctets || i-begin == blockSize) {
 			s.blocks = append(s.blocks, e[begin:i:i])
 			begin, size = i, 0
 		}
@@ -179,12 +179,6 @@ func (s *Snapshot) addBlocks(e []entry, octets int) {
 	if begin < len(e) {
 		s.blocks = append(s.blocks, e[begin:len(e):len(e)])
 	}
-}
-
-// packed is about how many octets an RRset takes in a message, or more.
-func (s *Snapshot) packed(set RRset) int {
-	const pointer = 2
-	return set.Octets() - set.Data.Len()*max(len(s.apex)-pointer, 0)
 }
 
 // Blocks counts the blocks: see Block.
@@ -219,10 +213,16 @@ func (s *Snapshot) Shared(old *Snapshot) iter.Seq2[int, int] {
 	}
 }
 
-func (s *Snapshot) count(set RRset, sign int) {
+// count adds an RRset to the numbers, or with -1 takes it off them, and returns
+// how many octets it takes in a message, or a few more.
+func (s *Snapshot) count(set RRset, sign int) (packed int) {
+	const pointer = 2
+	n := set.Data.Len()
+	octets := n*(len(set.Owner)+8) + len(set.Data)
 	s.rrsets += sign
-	s.records += sign * set.Data.Len()
-	s.octets += sign * set.Octets()
+	s.records += sign * n
+	s.octets += sign * octets
+	return octets - n*max(len(s.apex)-pointer, 0)
 }
 
 // Builder collects the RRsets of a snapshot. It is used by one goroutine and
@@ -278,10 +278,7 @@ func (b *Builder) Build() (*Snapshot, error) {
 		b.merge()
 	}
 	s := &Snapshot{apex: b.apex, apexKey: b.apex.Key()}
-	for i := range b.entries {
-		s.count(b.entries[i].set, 1)
-	}
-	s.addBlocks(b.entries, blockOctets)
+	s.addBlocks(b.entries)
 	b.entries = nil
 	if err := s.setSOA(); err != nil {
 		return nil, err

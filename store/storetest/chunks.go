@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"iter"
@@ -214,6 +215,26 @@ var chunkTests = map[string]func(*testing.T, *env){
 			}
 			e.streamed(z, s)
 		}
+	},
+	"reading that is broken off gives no chunks up": func(t *testing.T, e *env) {
+		z, s := e.large(6000)
+		for stop := range 4 {
+			ctx, cancel := context.WithCancel(t.Context())
+			n := 0
+			_, _, err := e.Stream(ctx, z.Edition.ID, func(int64, iter.Seq[zone.RRset]) {
+				if n++; n == stop+1 {
+					cancel()
+				}
+			})
+			cancel()
+			if err == nil && n <= stop {
+				t.Errorf("all was read in %d parts", n)
+			}
+			if e.chunks(z) == 0 {
+				t.Errorf("chunks are given up when part %d is the last: %v", stop, err)
+			}
+		}
+		e.streamed(z, s)
 	},
 	"an edit of a damaged chunk gives them up": func(t *testing.T, e *env) {
 		z, s := e.large(5000)
