@@ -285,7 +285,7 @@ func (r *request) answer(ctx context.Context, out []byte, e *entry) ([]byte, err
 	begin := len(out)
 	if q.Type == zone.TypeSOA && !r.q.EDNS.DO && len(q.Name) == len(e.apex) {
 		// The question that secondaries ask needs no content.
-		r.about(e.apex, e.serial, e.soa())
+		r.about(e.apex, e.serial, e.form.soa)
 		r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
 		if !e.putSOA(&r.enc) {
 			r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)

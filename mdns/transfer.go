@@ -44,7 +44,7 @@ func (r *request) transfer(ctx context.Context, out []byte, start transferStarte
 // onlySOA answers an IXFR with the zone's SOA.
 func (r *request) onlySOA(out []byte, e *entry) []byte {
 	begin := len(out)
-	r.about(e.apex, e.serial, e.soa())
+	r.about(e.apex, e.serial, e.form.soa)
 	r.begin(out, wire.Full, "", r.limit(), wire.RcodeSuccess, true)
 	if !e.putSOA(&r.enc) {
 		r.enc.SetFlags(r.enc.Flags() | wire.FlagTC)
