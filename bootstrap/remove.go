@@ -205,6 +205,10 @@ func (leaving) WantedOne(_ context.Context, _ int64, name zone.Name) (fleet.Want
 	return fleet.Wanted{}, fmt.Errorf("zone %q: %w", name, fleet.ErrNoZone)
 }
 
+func (leaving) WantedAmong(context.Context, int64, []zone.Name) ([]fleet.Wanted, error) {
+	return nil, nil
+}
+
 // marker removes the marker and proves it gone.
 func (r *removal) marker(ctx context.Context, ses *inventory.Session) error {
 	err := ses.Driver.Delete(ctx, r.server.Marker)

@@ -56,6 +56,16 @@ type KeyHolder interface {
 	HoldKey(ctx context.Context, key zone.Name) (made bool, err error)
 }
 
+// BulkAdder is a driver that adds many zones in one exchange with its server, much
+// faster than one by one.
+type BulkAdder interface {
+	// AddAll is Add for each of the zones, no name of which comes twice; errs has one
+	// error for each, in their order, nil where the zone was added. One that could not
+	// be added does not keep the others from it. ErrUnreachable is for those of which
+	// the server was not asked.
+	AddAll(ctx context.Context, zones []ZoneConfig) (errs []error)
+}
+
 // Alterer is a Type whose servers do not serve every RRset as it came.
 type Alterer interface {
 	// Alters says what such a server may make of an RRset of a zone that is signed or

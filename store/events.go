@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -52,23 +53,34 @@ func (s *Store) insertEvents(ctx context.Context, t *tx, events []report.Event) 
 	return cmp.Or(failed, err)
 }
 
-// addEvent writes one event in a transaction.
-func (s *Store) addEvent(ctx context.Context, t *tx, e report.Event) error {
-	ids, err := s.d.ids(ctx, t, "events", 1)
+// addEvents writes events in a transaction, under new ids; those of zones get the
+// ids of these where they have none.
+func (s *Store) addEvents(ctx context.Context, t *tx, events []report.Event) error {
+	ids, err := s.d.ids(ctx, t, "events", len(events))
 	if err != nil {
-		return fmt.Errorf("number event: %w", err)
+		return fmt.Errorf("number events: %w", err)
 	}
-	e.ID = ids[0]
-	if e.Zone != "" {
+	events = slices.Clone(events)
+	for i := range events {
+		e := &events[i]
+		e.ID = ids[i]
+		if e.Zone == "" || e.ZoneID != 0 {
+			continue
+		}
 		err := t.get(ctx, &e.ZoneID, `SELECT id FROM zones WHERE name = ? ORDER BY id DESC LIMIT 1`, []byte(e.Zone.Key()))
 		if err = none(err, nil); err != nil {
 			return err
 		}
 	}
-	if err := s.insertEvents(ctx, t, []report.Event{e}); err != nil {
-		return fmt.Errorf("write event: %w", err)
+	if err := s.insertEvents(ctx, t, events); err != nil {
+		return fmt.Errorf("write events: %w", err)
 	}
 	return nil
+}
+
+// addEvent is addEvents for one.
+func (s *Store) addEvent(ctx context.Context, t *tx, e report.Event) error {
+	return s.addEvents(ctx, t, []report.Event{e})
 }
 
 // configEvent is the event of a change of pools, servers or keys.
@@ -76,9 +88,18 @@ func configEvent(by fleet.By, action, server, before, result string) report.Even
 	return report.Event{Actor: by.Actor, Command: by.Command, Action: cmp.Or(by.Action, action), Comment: by.Comment, Server: server, Before: before, Result: result}
 }
 
-// AddEvent appends to the log of changes. Its ID and time are the store's.
+// AddEvent is AddEvents for one.
 func (s *Store) AddEvent(ctx context.Context, e report.Event) error {
-	return s.change(ctx, func(t *tx) error { return s.addEvent(ctx, t, e) })
+	return s.AddEvents(ctx, []report.Event{e})
+}
+
+// AddEvents appends to the log of changes, all in one transaction. Their IDs and
+// times are the store's, and the ids of zones where they are 0.
+func (s *Store) AddEvents(ctx context.Context, events []report.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return s.change(ctx, func(t *tx) error { return s.addEvents(ctx, t, events) })
 }
 
 // Events is what the filter selects, newest first.

@@ -290,5 +290,13 @@ var fleetTests = map[string]func(*testing.T, *env){
 		if !reflect.DeepEqual(ev, want) {
 			t.Errorf("event %+v", ev)
 		}
+		many := []report.Event{{Action: "first", Zone: name("b.example."), ZoneID: 77}, {Action: "second", Zone: name("b.example.")}}
+		if err := errors.Join(e.AddEvents(t.Context(), many), e.AddEvents(t.Context(), nil)); err != nil {
+			t.Fatal(err)
+		}
+		events, _ = e.Events(t.Context(), fleet.EventFilter{Zone: name("b.example.")})
+		if len(events) != 2 || events[0].Action != "second" || events[1].Action != "first" || events[1].ZoneID != 77 || events[0].ZoneID != 0 || many[0].ID != 0 {
+			t.Errorf("events %+v", events)
+		}
 	},
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -30,7 +29,11 @@ type Store interface {
 	Head(ctx context.Context) (int64, error)
 	FeedEntry(ctx context.Context, pos int64) (fleet.FeedEntry, error)
 	WantedOne(ctx context.Context, server int64, name zone.Name) (fleet.Wanted, error)
+	// WantedAmong is those of the names, none of them twice, that are wanted there.
+	WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error)
 	AddEvent(ctx context.Context, e report.Event) error
+	// AddEvents writes all of them, or none.
+	AddEvents(ctx context.Context, events []report.Event) error
 	AddCopy(ctx context.Context, c report.Copy) (int64, error)
 	AddForeignDeletion(ctx context.Context, server int64, name zone.Name) error
 	// SetMarker remembers which feed position a server's marker states, and with
@@ -69,6 +72,9 @@ const (
 	askEvery         = 200 * time.Millisecond
 	nudgeAfter       = 3 * time.Second // a transfer not proven by then is asked for again
 )
+
+// unwanted is why a step is dropped whose zone is not wanted any more.
+const unwanted = "deleted from the database meanwhile"
 
 // started marks a step that has been asked of the server and awaits its proof.
 const started report.Outcome = "started"
@@ -149,53 +155,6 @@ func withhold(st *plan.Step, guard, reason string) {
 	st.Outcome, st.Guard, st.Reason = report.Withheld, guard, reason
 }
 
-// adds makes missing zones. The marker is moved past the first feed entry of
-// every one of them, and that is proven, before the first is added.
-func (r *run) adds(ctx context.Context) {
-	steps := r.planned(report.Add)
-	if len(steps) == 0 {
-		return
-	}
-	var past int64
-	for _, st := range steps {
-		past = max(past, st.Wanted.FirstFeed)
-	}
-	// A missing marker is never repaired in passing; adds go on without it.
-	if r.p.Marker != plan.MarkerSound {
-		past = math.MaxInt64
-	} else if err := r.Advance(ctx, r.s, past, r.o); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		for _, st := range steps {
-			withhold(st, plan.GuardMarker, fmt.Sprintf("the marker was not proven on the server first: %v", err))
-		}
-		return
-	}
-	r.each(ctx, steps, "adds", func(st *plan.Step) error {
-		w, ok := r.reread(ctx, st)
-		if !ok {
-			return nil
-		}
-		if w.FirstFeed > past {
-			drop(st, "deleted and created again meanwhile: the next run adds it")
-			return nil
-		}
-		st.Config = r.s.ZoneConfig(w)
-		err := r.s.Driver.Add(ctx, st.Config)
-		switch {
-		case err == nil:
-			st.Outcome = started
-			r.event(ctx, st, "add", "", string(st.Class))
-		case errors.Is(err, nameserver.ErrExists):
-			drop(st, "somebody else added it meanwhile")
-		default:
-			fail(st, err)
-		}
-		return err
-	})
-}
-
 // each carries steps out, as many at a time as the driver bears. When one finds
 // that the server cannot be reached, the others would wait as long in vain: those
 // not begun yet end with that error. do settles its step and returns what the
@@ -219,16 +178,18 @@ func (r *run) reread(ctx context.Context, st *plan.Step) (fleet.Wanted, bool) {
 	w, err := r.Store.WantedOne(ctx, r.s.Server.ID, st.Zone)
 	switch {
 	case errors.Is(err, fleet.ErrNoZone):
-		drop(st, "deleted from the database meanwhile")
+		drop(st, unwanted)
 		return w, false
 	case err != nil:
 		fail(st, err)
 		return w, false
 	}
-	st.Wanted = &w
-	st.Serial.Want = &w.Serial
+	wants(st, w)
 	return w, true
 }
+
+// wants gives a step the row that it rests on.
+func wants(st *plan.Step, w fleet.Wanted) { st.Wanted, st.Serial.Want = &w, &w.Serial }
 
 // changes carries out changes and retransfers, each after the copy of what it
 // would replace.
@@ -330,9 +291,13 @@ func (r *run) event(ctx context.Context, st *plan.Step, action, before, result s
 }
 
 func (a *Applier) event(ctx context.Context, o Options, s *inventory.Session, action string, name zone.Name, serial *zone.Serial, before, result string) {
-	e := report.Event{At: a.Now(), Actor: o.Meta.Actor, Command: o.Meta.Command, Action: action, Zone: name,
-		Server: s.Server.Name, Serial: serial, Comment: o.Meta.Comment, Before: before, Result: result}
+	e := a.newEvent(o, s, action, name, serial, before, result)
 	if err := a.Store.AddEvent(context.WithoutCancel(ctx), e); err != nil {
 		a.Log.Error("write event", "server", s.Server.Name, "zone", name.String(), "err", err)
 	}
+}
+
+func (a *Applier) newEvent(o Options, s *inventory.Session, action string, name zone.Name, serial *zone.Serial, before, result string) report.Event {
+	return report.Event{At: a.Now(), Actor: o.Meta.Actor, Command: o.Meta.Command, Action: action, Zone: name,
+		Server: s.Server.Name, Serial: serial, Comment: o.Meta.Comment, Before: before, Result: result}
 }

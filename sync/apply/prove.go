@@ -102,12 +102,12 @@ func (p *proof) refresh(ctx context.Context, st *plan.Step) bool {
 	w, err := p.Store.WantedOne(ctx, p.s.Server.ID, st.Zone)
 	switch {
 	case errors.Is(err, fleet.ErrNoZone):
-		drop(st, "deleted from the database meanwhile")
+		drop(st, unwanted)
 		return false
 	case err != nil:
 		p.because(st, err.Error())
 	default:
-		st.Wanted, st.Serial.Want = &w, &w.Serial
+		wants(st, w)
 	}
 	return true
 }

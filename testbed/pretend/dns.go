@@ -173,6 +173,9 @@ func (t Type) Open(target nameserver.Target) (nameserver.Driver, error) {
 	if s == nil {
 		return nil, nameserver.ErrUnreachable
 	}
+	if s.Bulk {
+		return bulkDriver{driver{s}}, nil
+	}
 	return driver{s}, nil
 }
 

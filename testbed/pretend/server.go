@@ -36,6 +36,9 @@ type Server struct {
 	// ListsPrimaries and AtOnce are the capabilities.
 	ListsPrimaries bool
 	AtOnce         int
+	// Bulk makes it take many adds in one exchange; Before is called for "add all"
+	// and then for each of them.
+	Bulk bool
 
 	w    *World
 	name string
@@ -338,6 +341,22 @@ func (d driver) Convert(ctx context.Context, name zone.Name, settings string) er
 	}
 	d.wrote("convert", name)
 	return nil
+}
+
+// bulkDriver is one that takes many adds in one exchange.
+type bulkDriver struct{ driver }
+
+var _ nameserver.BulkAdder = bulkDriver{}
+
+func (d bulkDriver) AddAll(ctx context.Context, zones []nameserver.ZoneConfig) []error {
+	errs := make([]error, len(zones))
+	failed := d.begin(ctx, "add all", "")
+	for i, z := range zones {
+		if errs[i] = failed; failed == nil {
+			errs[i] = d.Add(ctx, z)
+		}
+	}
+	return errs
 }
 
 func (d driver) Close() error { return nil }
