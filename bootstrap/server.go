@@ -28,7 +28,7 @@ type ServerStore interface {
 type NewServer struct {
 	Server     fleet.Server // what the flags say; no ID, marker or credential
 	Pools      []string
-	ControlKey []byte // content of the --control-key-file; nil with Server.New
+	ControlKey []byte // content of the --control-key-file; nil with Server.New, and where the channel needs none
 }
 
 // Added is the server as it was added, and what was found on it.
@@ -63,17 +63,8 @@ func (b *Bootstrapper) Add(ctx context.Context, store ServerStore, n NewServer, 
 	if err := nameserver.CheckTLS(t, s); err != nil {
 		return Added{}, report.Fail(report.ExitUsage, err, "put it into another pool")
 	}
-	var cred secret.Plain
-	if s.New {
-		cred, err = t.NewCredential()
-	} else {
-		cred, err = t.ReadCredential(n.ControlKey)
-	}
-	if err != nil {
-		return Added{}, fmt.Errorf("control credential of server %q: %w", s.Name, err)
-	}
-	if s.Credential, err = b.Fleet.Sealer.Seal(ctx, cred); err != nil {
-		return Added{}, fmt.Errorf("seal the control credential of server %q: %w", s.Name, err)
+	if s.Credential, err = b.credential(ctx, t, s, n.ControlKey); err != nil {
+		return Added{}, err
 	}
 	s.State, s.Accepted = fleet.Joining, true
 	var out Added
@@ -85,6 +76,29 @@ func (b *Bootstrapper) Add(ctx context.Context, store ServerStore, n NewServer, 
 	}
 	out.Server, err = store.AddServer(ctx, s, fleet.By{Actor: m.Actor, Command: m.Command, Comment: m.Comment})
 	return out, err
+}
+
+// credential makes or reads the server's control credential, and seals it; nil
+// where its channel needs none.
+func (b *Bootstrapper) credential(ctx context.Context, t nameserver.Type, s fleet.Server, file []byte) ([]byte, error) {
+	if keyless, ok := t.(nameserver.Keyless); ok && file == nil && keyless.Keyless(s) {
+		return nil, nil
+	}
+	var cred secret.Plain
+	var err error
+	if s.New {
+		cred, err = t.NewCredential()
+	} else {
+		cred, err = t.ReadCredential(file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control credential of server %q: %w", s.Name, err)
+	}
+	sealed, err := b.Fleet.Sealer.Seal(ctx, cred)
+	if err != nil {
+		return nil, fmt.Errorf("seal the control credential of server %q: %w", s.Name, err)
+	}
+	return sealed, nil
 }
 
 // meet looks at a server that runs already and counts its zones.

@@ -73,8 +73,8 @@ func (a *App) addFleetKey(ctx context.Context, o fleetApplyOptions, want wantedF
 }
 
 func (a *App) addFleetServer(ctx context.Context, o fleetApplyOptions, s serverAddOptions) error {
-	if s.keyFile != "" {
-		s.keyFile = o.beside(s.keyFile)
+	if file := &s.credential.keyFile; *file != "" {
+		*file = o.beside(*file)
 	}
 	s.comment = o.comment
 	_, err := a.addServer(ctx, s)

@@ -23,8 +23,9 @@ type serverAddOptions struct {
 
 // reachFlags say where a nameserver is and how it is reached.
 type reachFlags struct {
-	address, probe, notify        string
-	control, keyFile, stats, view string
+	address, probe, notify string
+	control, stats, view   string
+	credential             credentialFlags
 }
 
 func (r *reachFlags) bind(f *pflag.FlagSet) {
@@ -32,7 +33,7 @@ func (r *reachFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&r.probe, "probe", "", "where dnsctl asks it, as `IP:PORT`, if not at --address")
 	f.StringVar(&r.notify, "notify", "", "where NOTIFY goes, as `IP:PORT`, if not to --address")
 	f.StringVar(&r.control, "control", "", "its control channel, as `URL`")
-	f.StringVar(&r.keyFile, "control-key-file", "", "the `file` with the control channel's credential")
+	r.credential.bind(f)
 	f.StringVar(&r.stats, "stats", "", "its statistics channel, as `URL`")
 	f.StringVar(&r.view, "view", "", "the `view` that is meant, where it has views")
 }
@@ -71,7 +72,7 @@ are for servers that must be asked or notified elsewhere (anycast).`,
 	f.BoolVar(&o.isNew, "new", false, "it does not run yet: make its credentials")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
 	required(c, "type", "address")
-	c.MarkFlagsMutuallyExclusive("new", "control-key-file")
+	c.MarkFlagsMutuallyExclusive("new", "control-key-file", "control-cert-dir")
 	return c
 }
 
@@ -113,11 +114,10 @@ func (a *App) addServer(ctx context.Context, o serverAddOptions) (fleet.Server, 
 		return s, err
 	}
 	n := bootstrap.NewServer{Server: s}
-	if o.keyFile != "" {
-		if n.ControlKey, err = readOnce("control-key-file", o.keyFile); err != nil {
-			return s, err
-		}
-	} else if !o.isNew {
+	if n.ControlKey, err = o.credential.read(o.typ); err != nil {
+		return s, err
+	}
+	if n.ControlKey == nil && !o.isNew && !keyless(s) {
 		return s, usagef("give the credential of its control channel, or --new for a server that does not run yet", "--control-key-file is missing")
 	}
 	if n.Pools, err = a.oneOrMorePools(ctx, o.pools); err != nil {

@@ -57,7 +57,7 @@ before it joins it.`,
 	f.BoolVar(&o.noCheck, "no-check", false, "store the change without reaching the nameserver")
 	f.IntVar(&o.maxStale, "max-delete", 0, "let up to this `number` of zones become stale without asking")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
-	c.MarkFlagsOneRequired("address", "probe", "notify", "control", "control-key-file", "stats", "view", "add-pool", "remove-pool")
+	c.MarkFlagsOneRequired("address", "probe", "notify", "control", "control-key-file", "control-cert-dir", "stats", "view", "add-pool", "remove-pool")
 	return c
 }
 
@@ -90,12 +90,6 @@ func (o serverSetOptions) change(cmd *cobra.Command) (bootstrap.ServerChange, er
 			*f.dest = f.text
 		}
 	}
-	if given("control-key-file") {
-		var err error
-		if c.ControlKey, err = readOnce("control-key-file", o.keyFile); err != nil {
-			return c, err
-		}
-	}
 	return c, nil
 }
 
@@ -106,6 +100,9 @@ func runServerSet(ctx context.Context, a *App, cmd *cobra.Command, o serverSetOp
 	}
 	s, err := a.server(ctx, o.name)
 	if err != nil {
+		return err
+	}
+	if change.ControlKey, err = o.credential.read(s.Type); err != nil {
 		return err
 	}
 	if named := append(append([]string{}, o.addPools...), o.removePools...); len(named) > 0 {

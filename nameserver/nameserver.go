@@ -211,6 +211,20 @@ type Type interface {
 	CheckConfig(ctx context.Context, dir string) (checked bool, err error)
 }
 
+// CredentialDir is a Type whose operators have the control credential as several
+// files in one folder.
+type CredentialDir interface {
+	// CredentialFiles are their names. What is in them, one after the other, is what
+	// ReadCredential reads.
+	CredentialFiles() []string
+}
+
+// Keyless is a Type some of whose servers have a control channel without a
+// credential: who may open a socket on this host decides.
+type Keyless interface {
+	Keyless(s fleet.Server) bool
+}
+
 // ConfigRequest is what a new server's configuration is made of.
 type ConfigRequest struct {
 	Server     fleet.Server
