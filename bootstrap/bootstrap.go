@@ -109,6 +109,9 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 		return report.Server{}, err
 	}
 	defer ses.Close()
+	if err := ses.Prepared(ctx); err != nil {
+		return report.Server{}, fmt.Errorf("it is not prepared for zones of its pools: %w", err)
+	}
 	if w.first != nil {
 		if err := w.first(ctx, ses); err != nil {
 			return report.Server{}, err

@@ -15,6 +15,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/nameserver/bind"
+	"dnsctl/nameserver/nsd"
 	"dnsctl/nameserver/powerdns"
 	"dnsctl/report"
 	"dnsctl/store"
@@ -23,7 +24,9 @@ import (
 )
 
 // nameserverTypes is every kind of nameserver that there is a driver for.
-func nameserverTypes() []nameserver.Type { return []nameserver.Type{bind.New(), powerdns.New()} }
+func nameserverTypes() []nameserver.Type {
+	return []nameserver.Type{bind.New(), nsd.New(), powerdns.New()}
+}
 
 func typeNames() []string {
 	var out []string

@@ -66,6 +66,14 @@ type BulkAdder interface {
 	AddAll(ctx context.Context, zones []ZoneConfig) (errs []error)
 }
 
+// Preparer is a driver of servers whose operators prepare them for the settings
+// that zones get.
+type Preparer interface {
+	// Prepared says what the server's configuration lacks for zones with r.Settings:
+	// an error that wraps ErrRefused and whose hint is what to add, or nil.
+	Prepared(ctx context.Context, r ConfigRequest) error
+}
+
 // Alterer is a Type whose servers do not serve every RRset as it came.
 type Alterer interface {
 	// Alters says what such a server may make of an RRset of a zone that is signed or
@@ -158,7 +166,7 @@ type ZoneState struct {
 	Serial    *zone.Serial // nil: never loaded
 	Expired   bool         // there, but not answering with data
 	Primaries []PrimaryRef // nil with Known false
-	Known     bool         // Primaries are known
+	Known     bool         // Primaries are known; with none of a secondary, that they are others than ours
 	Signs     bool         // the nameserver signs it with keys of its own
 	Detail    string       // the server's own words, for reasons and events
 }
@@ -231,6 +239,7 @@ type ConfigRequest struct {
 	Credential secret.Plain
 	Keys       []KeyConfig      // TSIG keys of its pools
 	TLS        []TLSConfig      // TLS settings of its pools
+	Settings   []ZoneConfig     // what zones of its pools are added with, each once, without names
 	Primaries  []netip.AddrPort // of its pools
 	ProbeFrom  []netip.Prefix   // where our own questions come from
 	Database   string           // URL of the database for its zones, without a password; "" for files of its own

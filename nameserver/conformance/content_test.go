@@ -294,6 +294,9 @@ func ownSecondary(t *testing.T, k kind) {
 	}
 	r.wait(t, "a.test.", hasSerial(7))
 	want := []nameserver.PrimaryRef{{Addr: netip.MustParseAddrPort(first.Addr)}}
+	if k.blind {
+		want = nil
+	}
 	if s := r.zone(t, "a.test."); s.Role != nameserver.Secondary || !slices.Equal(s.Primaries, want) {
 		t.Errorf("%+v", s)
 	}
@@ -345,6 +348,7 @@ func generated(t *testing.T, k kind) {
 	}
 	dir := t.TempDir()
 	req := nameserver.ConfigRequest{Server: r.server, Credential: credential, Keys: []nameserver.KeyConfig{r.key}, Dir: dir,
+		Settings:  []nameserver.ZoneConfig{{Primaries: r.config("a.test.").Primaries}, {Primaries: r.config("a.test.").Primaries, Limited: true}},
 		Primaries: []netip.AddrPort{netip.MustParseAddrPort(r.primary.Addr)}, ProbeFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	at := func(url string) string {
 		scheme, _, _ := strings.Cut(url, "://")

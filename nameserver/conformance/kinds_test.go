@@ -1,6 +1,8 @@
 package conformance_test
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,8 +14,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"dnsctl/fleet"
+	"dnsctl/nameserver"
 	"dnsctl/nameserver/bind"
+	"dnsctl/nameserver/nsd"
 	"dnsctl/nameserver/powerdns"
 	"dnsctl/secret"
 	"dnsctl/testbed"
@@ -26,6 +32,7 @@ func kinds() []kind {
 	}
 	return []kind{
 		{name: "BIND", typ: bind.New(), start: startBIND, adopt: adoptBIND, limits: true, gap: true, ixfr: true},
+		{name: "NSD", typ: nsd.New(), start: startNSD, adopt: adoptNSD, limits: true, gap: true, ixfr: true, folds: true, blind: true, wildcards: true},
 		{name: "PowerDNS on SQLite", typ: powerdns.New(), start: pdns(testbed.PowerDNSSQLite), adopt: adoptPowerDNS, folds: true},
 		{name: "PowerDNS on PostgreSQL", typ: powerdns.New(), start: pdns(testbed.PowerDNSPostgres), adopt: adoptPowerDNS, database: newPostgres, folds: true},
 	}
@@ -79,6 +86,65 @@ func adoptBIND(t *testing.T, dir string, s fleet.Server) process {
 	t.Helper()
 	return testbed.StartNamed(t, testbed.NamedOptions{ConfigFile: filepath.Join(dir, "named.conf"), Addr: s.Address.String(),
 		ControlAddr: strings.TrimPrefix(s.Control, "rndc://"), StatsAddr: strings.TrimPrefix(s.Stats, "http://")})
+}
+
+// startNSD starts one whose operator has patterns of its own.
+func startNSD(r *rig) running {
+	t := r.t
+	key := nameserver.KeyText("nsd", "pool", "hmac-sha256", base64.StdEncoding.EncodeToString(r.key.Secret.Reveal()))
+	n := testbed.StartNSD(t, testbed.NSDOptions{Config: key + "pattern:\n    name: own\n    zonefile: \"%s.own\"\n    provide-xfr: 127.0.0.1 pool\n"})
+	do := func(t *testing.T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return running{process: n, credential: nsdCredential(t, n),
+		server: fleet.Server{Name: "t", Address: netip.MustParseAddrPort(n.Addr), Control: n.Control},
+		own: func(t *testing.T, name, text string) {
+			t.Helper()
+			name = strings.TrimSuffix(name, ".")
+			do(t, os.WriteFile(filepath.Join(n.Dir, name+".own"), []byte(text), 0o600))
+			do(t, n.Ctl("addzone", name, "own"))
+			testbed.EventuallyNil(t, patience, func() error { return answersSOA(n.Addr, name+".") }) // it reads the file when it has reloaded
+		},
+		secondary: func(t *testing.T, name, from string) {
+			t.Helper()
+			do(t, n.Patterns(fmt.Sprintf("pattern:\n    name: elsewhere\n    zonefile: \"%%s.elsewhere\"\n    request-xfr: %s NOKEY\n    provide-xfr: 127.0.0.1 pool\n", strings.Replace(from, ":", "@", 1))))
+			do(t, n.Ctl("addzone", strings.TrimSuffix(name, "."), "elsewhere"))
+		},
+		prepare: func(text string) error { return n.Patterns(strings.ReplaceAll(text, "/var/lib/nsd/dnsctl", "zones")) },
+	}
+}
+
+func answersSOA(addr, name string) error {
+	got, err := ask(netip.MustParseAddrPort(addr), name, dns.TypeSOA)
+	if err == nil && !strings.Contains(got, " ") {
+		err = errors.New(got)
+	}
+	return err
+}
+
+func nsdCredential(t *testing.T, n *testbed.NSD) secret.Plain {
+	t.Helper()
+	var all []byte
+	for _, name := range nsd.New().CredentialFiles() {
+		b, err := os.ReadFile(filepath.Join(n.CertDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	credential, err := nsd.New().ReadCredential(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return credential
+}
+
+func adoptNSD(t *testing.T, dir string, s fleet.Server) process {
+	t.Helper()
+	return testbed.StartNSD(t, testbed.NSDOptions{ConfigFile: filepath.Join(dir, "nsd.conf"), Addr: s.Address.String(), Control: s.Control})
 }
 
 func startPowerDNS(t *testing.T, backend testbed.PowerDNSBackend) running {

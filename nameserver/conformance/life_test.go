@@ -32,6 +32,7 @@ func checks() []check {
 		{"a zone that was never loaded shows so", neverLoaded},
 		{"zones survive kill -9", survivesKill},
 		{"an inventory of many zones is whole", manyZones},
+		{"many zones are added in one exchange, and each says how it ended", addsMany},
 		{"what is not there is ErrNoZone, whatever is asked of it", noZone},
 		{"a zone that is added again has nothing of its earlier life", freshLife},
 		{"primaries and key are shown, and changed in place", changePrimaries},
@@ -124,6 +125,9 @@ func oddNames(t *testing.T, k kind) {
 	zones := map[string]string{}
 	var can, cannot []string
 	for _, n := range oddities() {
+		if parse(n).IsWildcard() && k.wildcards {
+			continue // the primary here cannot have it
+		}
 		if err := k.typ.CanHold(parse(n)); err != nil {
 			isErr(t, n, err, nameserver.ErrBadName)
 			cannot = append(cannot, n)
@@ -166,6 +170,9 @@ func oddNames(t *testing.T, k kind) {
 	r.Restart(t) // it reads the names back from its own database
 	for _, n := range can {
 		r.wait(t, n, loaded)
+		if n != "." {
+			r.answers(t, dns.Fqdn(strings.TrimSuffix(n, ".")), dns.TypeTXT, `"a;b"`)
+		}
 	}
 	look()
 	for _, n := range can {
@@ -312,7 +319,9 @@ func freshLife(t *testing.T, k kind) {
 		t.Fatal(err)
 	}
 	r.primary.Stop(t)
-	if err := r.Add(t.Context(), r.config("a.test.")); err != nil {
+	again := r.config("a.test.")
+	again.Incarnation = "2"
+	if err := r.Add(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
 	if s := r.zone(t, "a.test."); s.Serial != nil || !s.Expired {
@@ -320,5 +329,45 @@ func freshLife(t *testing.T, k kind) {
 	}
 	if got, err := ask(r.server.Address, "a.test.", dns.TypeA); err != nil || got == "127.0.0.1" {
 		t.Errorf("it is answered %q, %v", got, err)
+	}
+}
+
+func addsMany(t *testing.T, k kind) {
+	r := newRig(t, k, nil)
+	d := r.Driver
+	if p, ok := d.(prepared); ok {
+		p.ready(t.Context(), r.config("a.test."))
+		d = p.Driver
+	}
+	bulk, ok := d.(nameserver.BulkAdder)
+	if !ok {
+		t.Skip("this kind of server takes them one by one")
+	}
+	if err := d.Add(t.Context(), r.config("b.test.")); err != nil {
+		t.Fatal(err)
+	}
+	bad, unknown := r.config("bad.test."), r.config("unknown.test.")
+	bad.Primaries, unknown.Primaries = nil, []nameserver.PrimaryRef{{Addr: nobody(t), Key: parse("nokey.")}}
+	noName := r.config("no.test.")
+	noName.Name = "\x05ab"
+	zones := []nameserver.ZoneConfig{r.config("a.test."), bad, r.config("b.test."), noName, r.config("c.test."), unknown, r.config("d.test.")}
+	wants := []error{nil, nameserver.ErrRefused, nameserver.ErrExists, nameserver.ErrBadName, nil, nameserver.ErrRefused, nil}
+	for i := range 2000 { // more than the buffers of a connection hold
+		zones, wants = append(zones, r.config(fmt.Sprintf("zone-%d.%s.test.", i, strings.Repeat("x", 60)))), append(wants, nil)
+	}
+	errs := bulk.AddAll(t.Context(), zones)
+	if len(errs) != len(zones) {
+		t.Fatalf("%d errors for %d zones", len(errs), len(zones))
+	}
+	for i, err := range errs {
+		if !errors.Is(err, wants[i]) {
+			t.Errorf("zone %d: %v, want: %v", i, err, wants[i])
+		}
+	}
+	if list := r.inventory(t); len(list) != 2004 {
+		t.Errorf("%d zones are there", len(list))
+	}
+	if errs := bulk.AddAll(t.Context(), nil); len(errs) != 0 {
+		t.Error(errs)
 	}
 }

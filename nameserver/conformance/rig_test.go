@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"dnsctl/dnsclient"
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
+	"dnsctl/report"
 	"dnsctl/secret"
 	"dnsctl/testbed"
 	"dnsctl/wire"
@@ -36,12 +38,14 @@ type kind struct {
 	start func(r *rig) running
 	// adopt starts a server on the configuration that the type has made in dir;
 	// database is the URL of one that it is to have, if any.
-	adopt    func(t *testing.T, dir string, s fleet.Server) process
-	database func(t *testing.T) string
-	limits   bool // Limited has an effect
-	ixfr     bool // changes come by IXFR
-	gap      bool // a zone may be unanswered for a moment while it is converted
-	folds    bool // names become lower case
+	adopt     func(t *testing.T, dir string, s fleet.Server) process
+	database  func(t *testing.T) string
+	limits    bool // Limited has an effect
+	ixfr      bool // changes come by IXFR
+	gap       bool // a zone may be unanswered for a moment while it is converted
+	folds     bool // names become lower case
+	wildcards bool // it can have zones whose names are wildcards
+	blind     bool // the primaries of zones that others made are not shown
 }
 
 // process is a running nameserver.
@@ -61,6 +65,38 @@ type running struct {
 	// one that is transferred, unsigned, from an address.
 	own       func(t *testing.T, name, text string)
 	secondary func(t *testing.T, name, from string)
+	// prepare adds to the server's configuration what its driver says that it lacks;
+	// nil where drivers say nothing.
+	prepare func(text string) error
+}
+
+// prepared is a driver whose server is prepared, as its operator does, for each
+// zone that it is given.
+type prepared struct {
+	nameserver.Driver
+	prepare func(text string) error
+	mu      *sync.Mutex
+}
+
+func (p prepared) ready(ctx context.Context, z nameserver.ZoneConfig) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.Driver.(nameserver.Preparer).Prepared(ctx, nameserver.ConfigRequest{Settings: []nameserver.ZoneConfig{z}})
+	if _, hint := report.ExitOf(err); hint != "" {
+		if _, text, ok := strings.Cut(hint, "\n\n"); ok {
+			_ = p.prepare(text) // what cannot be prepared is refused when it is added
+		}
+	}
+}
+
+func (p prepared) Add(ctx context.Context, z nameserver.ZoneConfig) error {
+	p.ready(ctx, z)
+	return p.Driver.Add(ctx, z)
+}
+
+func (p prepared) Change(ctx context.Context, z nameserver.ZoneConfig) error {
+	p.ready(ctx, z)
+	return p.Driver.Change(ctx, z)
 }
 
 // rig is a primary, a server of the kind, and a driver of the latter.
@@ -153,6 +189,9 @@ func (r *rig) open(t *testing.T, credential secret.Plain) nameserver.Driver {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
+	if r.prepare != nil {
+		return prepared{d, r.prepare, new(sync.Mutex)}
+	}
 	return d
 }
 

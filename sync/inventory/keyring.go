@@ -69,11 +69,7 @@ func (k keyring) primaries(w fleet.Wanted) []nameserver.PrimaryRef {
 		if i < 0 {
 			continue
 		}
-		refs := make([]nameserver.PrimaryRef, 0, len(k.server.Pools[i].Primaries))
-		for _, a := range k.server.Pools[i].Primaries {
-			refs = append(refs, nameserver.PrimaryRef{Addr: a, Key: k.keys[id].Name, TLS: k.server.Pools[i].Profile()})
-		}
-		return refs
+		return primaryRefs(k.server.Pools[i], k.keys[id].Name)
 	}
 	return nil
 }
@@ -134,6 +130,7 @@ func (s *Session) ConfigRequest(ctx context.Context, dir string) (nameserver.Con
 		if p.TLS.Require {
 			r.TLS = append(r.TLS, nameserver.TLSConfig{Name: p.Profile(), Host: p.TLS.Name, CA: p.TLS.CA})
 		}
+		var names []zone.Name
 		for _, k := range all {
 			if k.Scope.PoolID != p.ID || !k.Valid(s.f.Now()) {
 				continue
@@ -142,10 +139,49 @@ func (s *Session) ConfigRequest(ctx context.Context, dir string) (nameserver.Con
 			if err != nil {
 				return r, err
 			}
-			r.Keys = append(r.Keys, c)
+			r.Keys, names = append(r.Keys, c), append(names, k.Name)
+		}
+		if len(names) == 0 {
+			names = []zone.Name{""} // its transfers are not signed
+		}
+		for _, key := range names {
+			r.Settings = append(r.Settings, settings(p, key)...)
 		}
 	}
 	return r, nil
+}
+
+// settings is how zones of a pool come to be configured: ordinary ones, and markers.
+func settings(p fleet.Pool, key zone.Name) []nameserver.ZoneConfig {
+	refs := primaryRefs(p, key)
+	return []nameserver.ZoneConfig{{Primaries: refs}, {Primaries: refs, Limited: true}}
+}
+
+func primaryRefs(p fleet.Pool, key zone.Name) []nameserver.PrimaryRef {
+	refs := make([]nameserver.PrimaryRef, 0, len(p.Primaries))
+	for _, a := range p.Primaries {
+		refs = append(refs, nameserver.PrimaryRef{Addr: a, Key: key, TLS: p.Profile()})
+	}
+	return refs
+}
+
+// Prepared says what the server's operator must add to its configuration before it
+// can take zones of its pools, with the keys that are in use there: an error whose
+// hint is that, or nil.
+func (s *Session) Prepared(ctx context.Context) error {
+	d, ok := s.Driver.(nameserver.Preparer)
+	if !ok {
+		return nil
+	}
+	r, err := s.ConfigRequest(ctx, "")
+	if err != nil {
+		return err
+	}
+	r.Settings = nil
+	for _, p := range s.Server.Pools {
+		r.Settings = append(r.Settings, settings(p, s.keys.keys[p.ID].Name)...)
+	}
+	return d.Prepared(ctx, r)
 }
 
 // key is a TSIG key of the store with its secret.

@@ -110,7 +110,7 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 		s.set(report.Misconfigured, report.Change, "the server is primary for it")
 		s.Copy = true
 	case h.Known && !SamePrimaries(h.Primaries, s.Config.Primaries):
-		s.set(report.Misconfigured, report.Change, fmt.Sprintf("transfers from %s, should be %s", list(h.Primaries), list(s.Config.Primaries)))
+		s.set(report.Misconfigured, report.Change, fmt.Sprintf("transfers from %s, should be %s", listOf(h), list(s.Config.Primaries)))
 		// What came from elsewhere goes when ours is transferred.
 		s.Copy = ok && (!in.Ours(h.Primaries) || served != w.Serial && !served.Behind(w.Serial))
 	case h.Probe.Lost:
@@ -291,6 +291,14 @@ func SamePrimaries(a, b []nameserver.PrimaryRef) bool {
 		}
 	}
 	return true
+}
+
+// listOf is the primaries that a zone has, or what else is known of them.
+func listOf(h *Have) string {
+	if len(h.Primaries) == 0 && h.Role == nameserver.Secondary {
+		return "others (" + h.Detail + ")"
+	}
+	return list(h.Primaries)
 }
 
 func list(refs []nameserver.PrimaryRef) string {

@@ -1,0 +1,192 @@
+package nsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"dnsctl/nameserver"
+	"dnsctl/zone"
+)
+
+// status is what zonestatus prints of one zone.
+type status struct {
+	name    string // as it was typed when the zone was added
+	pattern string // "" for a zone that nsd.conf declares
+	state   string
+	served  *zone.Serial
+	serials int    // how many lines with serials there were
+	catalog string // of a newer NSD: the zone is a catalog, or a member of one
+	member  bool
+}
+
+// statusReader gathers the blocks of zonestatus: "zone:", a tab and the name, then
+// lines of a tab, a key, a colon and a value.
+type statusReader struct {
+	cur   *status
+	yield func(status) error
+}
+
+func (r *statusReader) line(l string) error {
+	if name, ok := strings.CutPrefix(l, "zone:\t"); ok {
+		if err := r.end(); err != nil {
+			return err
+		}
+		r.cur = &status{name: name}
+		return nil
+	}
+	field, ok := strings.CutPrefix(l, "\t")
+	if !ok || r.cur == nil {
+		if err := lineError(l); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %q", nameserver.ErrAnswer, printable(l))
+	}
+	key, value, ok := strings.Cut(field, ":")
+	if !ok {
+		return fmt.Errorf("%w: %q", nameserver.ErrAnswer, printable(l))
+	}
+	value = strings.TrimSpace(value)
+	switch key {
+	case "pattern":
+		r.cur.pattern = value
+	case "state":
+		r.cur.state = value
+	case "served-serial":
+		r.cur.serials++
+		serial, err := readSerial(value)
+		if err != nil {
+			return err
+		}
+		r.cur.served = serial
+	case "commit-serial":
+		r.cur.serials++
+	case "catalog":
+		r.cur.catalog = value
+	case "catalog-member-id":
+		r.cur.member = true
+	}
+	return nil
+}
+
+// end passes the last block on. Every zone has a state, and a secondary its
+// serials, so a block that was cut short shows.
+func (r *statusReader) end() error {
+	s := r.cur
+	if s == nil {
+		return nil
+	}
+	r.cur = nil
+	primary := s.state == "master" || s.state == "primary"
+	if s.name == "" || s.state == "" || !primary && s.serials != 2 {
+		return fmt.Errorf("%w: what it says of zone %q is not whole", nameserver.ErrAnswer, printable(s.name))
+	}
+	return r.yield(*s)
+}
+
+// readSerial reads none, or "7 since 2026-11-30T09:00:03" in quotes; nil is none.
+func readSerial(value string) (*zone.Serial, error) {
+	if value == "none" {
+		return nil, nil
+	}
+	text, _, _ := strings.Cut(strings.Trim(value, `"`), " ")
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("%w: serial %q", nameserver.ErrAnswer, printable(value))
+	}
+	return new(zone.Serial(n)), nil
+}
+
+// zoneState is what the status means. Of a zone that NSD is primary for it has no
+// serial. An expired zone is answered with SERVFAIL and still shows the serial
+// that it had.
+func (s status) zoneState() (nameserver.ZoneState, error) {
+	name, err := zone.ParseName(s.name)
+	if err != nil {
+		return nameserver.ZoneState{}, fmt.Errorf("%w: %w", nameserver.ErrAnswer, err)
+	}
+	z := nameserver.ZoneState{Name: name.Lower(), Role: nameserver.Secondary, Origin: nameserver.Runtime, Detail: "pattern " + printable(s.pattern)}
+	switch {
+	case s.member:
+		z.Origin, z.Detail = nameserver.Cataloged, "member of a catalog zone"
+	case s.pattern == "":
+		z.Origin, z.Detail = nameserver.Declared, "declared in nsd.conf"
+	}
+	switch s.state {
+	case "master", "primary":
+		z.Role = nameserver.Primary
+	case "ok", "refreshing":
+	case "expired":
+		z.Expired = true
+		z.Detail += ", expired"
+	default:
+		return z, fmt.Errorf("%w: zone %s is in state %q", nameserver.ErrAnswer, name, printable(s.state))
+	}
+	if s.catalog != "" {
+		z.Role, z.Detail = nameserver.Other, "catalog zone, "+printable(s.catalog)
+		return z, nil
+	}
+	if z.Role == nameserver.Primary {
+		return z, nil
+	}
+	// Patterns that others made are known not to be what we would have.
+	z.Primaries, _ = readPattern(s.pattern)
+	z.Known = true
+	if z.Serial = s.served; z.Serial == nil {
+		z.Expired = true
+		z.Detail += ", never loaded"
+	}
+	return z, nil
+}
+
+// each reads the status of all zones.
+func (d *driver) each(ctx context.Context, yield func(status) error) error {
+	r := statusReader{yield: yield}
+	err := d.control.do(ctx, "zonestatus", nil, r.line)
+	if errors.Is(err, errNothing) { // that is how it says so of no zones
+		err = nil
+	}
+	if err == nil {
+		err = r.end()
+	}
+	if err == nil {
+		// A socket does not tell an NSD that died from one that has said all.
+		_, err = d.version(ctx)
+	}
+	return err
+}
+
+// look reads one zone's status.
+func (d *driver) look(ctx context.Context, name zone.Name) (status, nameserver.ZoneState, error) {
+	var found status
+	var seen bool
+	keep := func(s status) error {
+		found, seen = s, true
+		return nil
+	}
+	command := "zonestatus " + typed(name)
+	if !name.Valid() || len(command) > longestCommand { // NSD would not read it
+		return found, nameserver.ZoneState{}, nameserver.ErrNoZone
+	}
+	r := statusReader{yield: keep}
+	err := d.control.do(ctx, command, nil, r.line)
+	if err == nil {
+		err = r.end()
+	}
+	if err == nil && !seen {
+		err = nameserver.ErrAnswer
+	}
+	if err != nil {
+		return found, nameserver.ZoneState{}, err
+	}
+	z, err := found.zoneState()
+	if err == nil && !z.Name.Equal(name) {
+		err = fmt.Errorf("%w: it shows zone %s", nameserver.ErrAnswer, z.Name)
+	}
+	if err == nil && z.Role == nameserver.Primary {
+		err = d.askSerial(ctx, &z)
+	}
+	return found, z, err
+}
