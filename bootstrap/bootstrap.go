@@ -86,6 +86,9 @@ func (b *Bootstrapper) bring(ctx context.Context, s fleet.Server, o Options, w i
 		out, err = b.run(ctx, s, o, w)
 		return err
 	})
+	if errors.Is(err, nameserver.ErrUnprepared) { // its hint is text to copy, for which a report has no room
+		return report.Report{}, err
+	}
 	// A server that was never read is unknown, which is worse than late.
 	late := o.Wait && err != nil && out.Complete && errors.Is(ctx.Err(), context.DeadlineExceeded)
 	if late {
@@ -110,7 +113,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 	}
 	defer ses.Close()
 	if err := ses.Prepared(ctx); err != nil {
-		return report.Server{}, fmt.Errorf("it is not prepared for zones of its pools: %w", err)
+		return report.Server{}, fmt.Errorf("server %q: %w", s.Name, err)
 	}
 	if w.first != nil {
 		if err := w.first(ctx, ses); err != nil {

@@ -113,7 +113,7 @@ func (b *Bootstrapper) meet(ctx context.Context, s fleet.Server) (nameserver.Inf
 		return info, 0, report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err), "check --control and --control-key-file; a server that does not run yet is added with --new")
 	}
 	if err := ses.Prepared(ctx); err != nil {
-		return info, 0, fmt.Errorf("server %q is not prepared for zones of its pools: %w", s.Name, err)
+		return info, 0, fmt.Errorf("server %q: %w", s.Name, err)
 	}
 	zones := 0
 	err = ses.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {

@@ -70,7 +70,7 @@ type BulkAdder interface {
 // that zones get.
 type Preparer interface {
 	// Prepared says what the server's configuration lacks for zones with r.Settings:
-	// an error that wraps ErrRefused and whose hint is what to add, or nil.
+	// an error that wraps ErrUnprepared and whose hint is what to add, or nil.
 	Prepared(ctx context.Context, r ConfigRequest) error
 }
 
@@ -95,7 +95,8 @@ var (
 		"the nameserver has another one: dnsctl server set with --control-key-file stores that")
 	ErrAnswer = remedied("the control channel's answer is incomplete or malformed",
 		"does something else listen there, or cut off what passes? The nameserver's log says what it was asked")
-	ErrBadName = errors.New("the nameserver cannot hold a zone of this name")
+	ErrUnprepared = errors.New("the nameserver's configuration lacks what zones of its pools need")
+	ErrBadName    = errors.New("the nameserver cannot hold a zone of this name")
 )
 
 // remedy is an error with the hint that report.ExitOf finds, however it is

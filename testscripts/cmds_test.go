@@ -104,6 +104,34 @@ func cmdPowerDNS(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(rest[0]+"_KEY", p.KeyFile)
 }
 
+// cmdNSD starts an nsd until the script ends and waits until it answers:
+//
+//	nsd [-include=FILE] NAME                            one that runs already, with more of nsd.conf
+//	nsd -config=DIR/nsd.conf -addr=A -control=C NAME    one with that configuration
+//
+// It sets $NAME_ADDR, $NAME_PORT, $NAME_CONTROL (a URL), $NAME_CERTS (a folder),
+// $NAME_CONF and $NAME_DIR.
+func cmdNSD(ts *testscript.TestScript, neg bool, args []string) {
+	flags, rest := splitFlags(ts, args)
+	if neg || len(rest) != 1 {
+		ts.Fatalf("usage: nsd [-include=FILE] [-config=FILE -addr=A -control=C] NAME")
+	}
+	var o testbed.NSDOptions
+	if file := flags["include"]; file != "" {
+		o.Config = ts.ReadFile(file)
+	}
+	if c := flags["config"]; c != "" {
+		o = testbed.NSDOptions{ConfigFile: ts.MkAbs(c), Addr: flags["addr"], Control: "tls://" + flags["control"]}
+	}
+	n := testbed.StartNSD(scriptT{ts}, o)
+	ts.Setenv(rest[0]+"_ADDR", n.Addr)
+	ts.Setenv(rest[0]+"_PORT", portOf(n.Addr))
+	ts.Setenv(rest[0]+"_CONTROL", n.Control)
+	ts.Setenv(rest[0]+"_CERTS", n.CertDir)
+	ts.Setenv(rest[0]+"_CONF", n.ConfigFile)
+	ts.Setenv(rest[0]+"_DIR", n.Dir)
+}
+
 // cmdAPI asks PowerDNS's API for something, as its operator does:
 //
 //	api POST $NS1_CONTROL/api/v1/servers/localhost/zones $NS1_KEY zone.json

@@ -110,6 +110,7 @@ func params(t *testing.T, dir, kind string) testscript.Params {
 			"certificates": cmdCertificates,
 			"example":      cmdExample,
 			"named":        cmdNamed,
+			"nsd":          cmdNSD,
 			"powerdns":     cmdPowerDNS,
 			"api":          cmdAPI,
 			"wait-for":     cmdWaitFor,

@@ -113,7 +113,9 @@ func startNSD(r *rig) running {
 			do(t, n.Patterns(fmt.Sprintf("pattern:\n    name: elsewhere\n    zonefile: \"%%s.elsewhere\"\n    request-xfr: %s NOKEY\n    provide-xfr: 127.0.0.1 pool\n", strings.Replace(from, ":", "@", 1))))
 			do(t, n.Ctl("addzone", strings.TrimSuffix(name, "."), "elsewhere"))
 		},
-		prepare: func(text string) error { return n.Patterns(strings.ReplaceAll(text, "/var/lib/nsd/dnsctl", "zones")) },
+		prepare: func(text string) error {
+			return n.Patterns(strings.ReplaceAll(text, "/var/lib/nsd/dnsctl", "zones") + "\n")
+		},
 	}
 }
 

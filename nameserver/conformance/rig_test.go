@@ -83,7 +83,7 @@ func (p prepared) ready(ctx context.Context, z nameserver.ZoneConfig) {
 	defer p.mu.Unlock()
 	err := p.Driver.(nameserver.Preparer).Prepared(ctx, nameserver.ConfigRequest{Settings: []nameserver.ZoneConfig{z}})
 	if _, hint := report.ExitOf(err); hint != "" {
-		if _, text, ok := strings.Cut(hint, "\n\n"); ok {
+		if _, text, ok := strings.Cut(hint, " reconfig: "); ok {
 			_ = p.prepare(text) // what cannot be prepared is refused when it is added
 		}
 	}

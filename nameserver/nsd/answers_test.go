@@ -54,9 +54,11 @@ func TestZonestatusIsRead(t *testing.T) {
 		// It still shows the serial that it had, and is answered with SERVFAIL.
 		"expired": {"zone:\ta.example\n" + ours + "\tstate: expired\n" + serials,
 			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Expired: true, Primaries: refs, Known: true}},
-		"never loaded": {"zone:\ta.example\n" + ours + "\tstate: refreshing\n" + none,
-			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Expired: true, Primaries: refs, Known: true}},
+		"not loaded, as far as it says": {"zone:\ta.example\n" + ours + "\tstate: refreshing\n" + none,
+			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Primaries: refs, Known: true}},
 		"an operator's secondary": {"zone:\ta.example\n\tpattern: theirs\n\tstate: ok\n" + serials,
+			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Known: true}},
+		"ours, hidden": {"zone:\ta.example\n\tpattern: dnsctl-limited/192.0.2.1@5300/eu.\n\tstate: ok\n" + serials,
 			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Known: true}},
 		"declared":            {"zone:\ta.example\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Declared, Serial: seven, Known: true}},
 		"a primary":           {"zone:\ta.example\n\tpattern: own\n\tnotify: \"send 192.0.2.7 with serial 4\"\n\tstate: master\n", nameserver.ZoneState{Role: nameserver.Primary, Origin: nameserver.Runtime}},

@@ -211,13 +211,16 @@ To run it as yourself, on ports above 1023, leave the owners as they are:
 
   nsd -c %[2]s/%[3]s
 
-When the pools' primaries or keys have changed, write it again with dnsctl
-bootstrap --out, and have nsd read it: nsd-control -c %[2]s/%[3]s reconfig
+When the pools' primaries or keys change, dnsctl bootstrap %[1]s says which
+patterns are missing. Add them to %[3]s, and the keys to %[8]s, and have nsd
+read both: nsd-control -c %[2]s/%[3]s reconfig
+Leave the patterns that are there: NSD goes wrong when one that zones still have
+is taken away while it runs.
 
 NSD does not remove the files of zones that were deleted; no zone reads them again.
 
 Then: dnsctl bootstrap %[1]s --wait
-`, r.Server.Name, r.Dir, configFile, secrets, dataDir(r), r.Server.Address, control)
+`, r.Server.Name, r.Dir, configFile, secrets, dataDir(r), r.Server.Address, control, keysFile)
 }
 
 // CheckConfig runs nsd-checkconf on a written configuration. checked is false when

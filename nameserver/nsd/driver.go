@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,28 +61,28 @@ func (d *driver) version(ctx context.Context) (string, error) {
 	return printable(v), nil
 }
 
-// Inventory lists all zones. Those that NSD is primary for come last: their
-// serials are asked for over DNS.
+// Inventory lists all zones. Those whose serial the control channel does not tell
+// come last: it is asked for over DNS.
 func (d *driver) Inventory(ctx context.Context, yield func(nameserver.ZoneState) error) error {
-	var primaries []nameserver.ZoneState
+	var unclear []nameserver.ZoneState
 	err := d.each(ctx, func(s status) error {
 		z, err := s.zoneState()
 		switch {
 		case err != nil:
 			return err
-		case z.Role == nameserver.Primary:
-			primaries = append(primaries, z)
+		case tellsNoSerial(z):
+			unclear = append(unclear, z)
 			return nil
 		}
 		return yield(z)
 	})
 	if err == nil {
-		err = d.askSerials(ctx, primaries)
+		err = d.askSerials(ctx, unclear)
 	}
 	if err != nil {
 		return fmt.Errorf("inventory: %w", err)
 	}
-	for _, z := range primaries {
+	for _, z := range unclear {
 		if err := yield(z); err != nil {
 			return fmt.Errorf("inventory: %w", err)
 		}
@@ -89,37 +90,61 @@ func (d *driver) Inventory(ctx context.Context, yield func(nameserver.ZoneState)
 	return nil
 }
 
-// serialsAtOnce is how many questions for serials are under way at a time.
-const serialsAtOnce = 32
+// tellsNoSerial says whether a zone may have content of which the control channel
+// does not show the serial: one that NSD is primary for, and a secondary right
+// after a change or a forced transfer.
+func tellsNoSerial(z nameserver.ZoneState) bool {
+	return z.Role != nameserver.Other && z.Serial == nil
+}
+
+const (
+	serialsAtOnce = 32 // questions for serials that are under way at a time
+	silences      = 3  // questions without an answer, after which no more are asked
+)
 
 func (d *driver) askSerials(ctx context.Context, zones []nameserver.ZoneState) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(serialsAtOnce)
+	var silent atomic.Int32
 	for i := range zones {
-		group.Go(func() error { return d.askSerial(ctx, &zones[i]) })
+		group.Go(func() error {
+			z := &zones[i]
+			if silent.Load() >= silences {
+				unanswered(z, dnsclient.ErrTimeout)
+				return nil
+			}
+			err := d.askSerial(ctx, z)
+			if errors.Is(err, dnsclient.ErrTimeout) || errors.Is(err, dnsclient.ErrUnreachable) {
+				silent.Add(1)
+			}
+			return ctx.Err()
+		})
 	}
 	return group.Wait()
 }
 
-// askSerial asks for the serial of a zone that NSD is primary for, which the
-// control channel does not tell. One that it does not answer for has none.
+// askSerial asks for a zone's serial over DNS. One that is not answered with data
+// counts as expired; the error is why not.
 func (d *driver) askSerial(ctx context.Context, z *nameserver.ZoneState) error {
 	a, err := d.dns.Ask(ctx, d.addr, z.Name, zone.TypeSOA, nil)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if err == nil {
 		if set, ok := a.RRset(z.Name, zone.TypeSOA); ok && a.AA {
-			if soa, perr := zone.ParseSOA(set.Data.First()); perr == nil {
-				z.Serial = new(soa.Serial)
+			var soa zone.SOA
+			if soa, err = zone.ParseSOA(set.Data.First()); err == nil {
+				z.Serial, z.Expired = new(soa.Serial), false
 				return nil
 			}
+		} else {
+			err = fmt.Errorf("%v, no SOA of its own", a.Rcode)
 		}
-		err = errors.New("no SOA of its own")
 	}
+	unanswered(z, err)
+	return err
+}
+
+func unanswered(z *nameserver.ZoneState, err error) {
 	z.Expired = true
 	z.Detail += ", not answered: " + printable(err.Error())
-	return nil
 }
 
 // Zone reads one zone afresh.

@@ -36,21 +36,21 @@ func (d *driver) Prepared(ctx context.Context, r nameserver.ConfigRequest) error
 		return nil
 	}
 	var names, text []string
+	for _, t := range r.TLS {
+		text = append(text, tlsText(t))
+	}
 	for _, z := range lacking {
 		names, text = append(names, patternName(z)), append(text, patternText(z, zoneFolder, nil))
 	}
-	for _, t := range r.TLS {
-		text = append([]string{tlsText(t)}, text...)
-	}
-	hint := "NSD adds zones by the patterns of its nsd.conf. Add these, with a folder for zonefile that NSD may write to"
-	if len(r.TLS) > 0 {
-		hint += ", each tls-auth that is not there yet (and tls-cert-bundle below server:)"
-	}
+	err := fmt.Errorf("%w: patterns %s", nameserver.ErrUnprepared, strings.Join(names, " and "))
+	hint := "NSD adds zones by patterns of its nsd.conf; "
 	if len(r.Keys) > 0 {
-		hint += "; the keys that they name come from: dnsctl tsig show NAME --for nsd --show-secret. Then run: nsd-control reconfig"
-	} else {
-		hint += ". Then run: nsd-control reconfig"
+		hint += "keys for them are printed by dnsctl tsig show NAME --for nsd; "
 	}
-	err := fmt.Errorf("%w: %s", errNoPattern, strings.Join(names, ", "))
-	return report.Hint(err, hint+"\n\n"+strings.Join(text, "\n"))
+	if len(r.TLS) > 0 {
+		hint += "each tls-auth may be there once only, and tls-cert-bundle in its server part has the CA; "
+	}
+	// nsd.conf takes all of it on one line as well.
+	hint += "with a folder that NSD may write to in place of " + zoneFolder + ", add this and run nsd-control reconfig: "
+	return report.Hint(err, hint+strings.Join(strings.Fields(strings.Join(text, "")), " "))
 }

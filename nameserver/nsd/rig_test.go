@@ -72,11 +72,11 @@ func (r *rig) prepare(t *testing.T, list ...nameserver.ZoneConfig) {
 		return r.Driver.(nameserver.Preparer).Prepared(t.Context(), nameserver.ConfigRequest{Settings: list})
 	}
 	_, hint := report.ExitOf(ask())
-	_, text, ok := strings.Cut(hint, "\n\n")
+	_, text, ok := strings.Cut(hint, "nsd-control reconfig: ")
 	if !ok {
 		t.Fatalf("no text to add in %q", hint)
 	}
-	if err := r.nsd.Patterns(strings.ReplaceAll(text, zoneFolder, "zones")); err != nil {
+	if err := r.nsd.Patterns(strings.ReplaceAll(text, zoneFolder, "zones") + "\n"); err != nil {
 		t.Fatal(err)
 	}
 	if err := ask(); err != nil {

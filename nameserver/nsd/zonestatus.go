@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/zone"
 )
@@ -100,8 +101,9 @@ func readSerial(value string) (*zone.Serial, error) {
 }
 
 // zoneState is what the status means. Of a zone that NSD is primary for it has no
-// serial. An expired zone is answered with SERVFAIL and still shows the serial
-// that it had.
+// serial, and of a secondary that was just changed or is transferred by force none
+// either, though it may be answered as before. An expired zone is answered with
+// SERVFAIL and still shows the serial that it had.
 func (s status) zoneState() (nameserver.ZoneState, error) {
 	name, err := zone.ParseName(s.name)
 	if err != nil {
@@ -131,13 +133,13 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 	if z.Role == nameserver.Primary {
 		return z, nil
 	}
-	// Patterns that others made are known not to be what we would have.
-	z.Primaries, _ = readPattern(s.pattern)
+	// Patterns that others made are known not to be what we would have, and so is one
+	// that hides an ordinary zone.
 	z.Known = true
-	if z.Serial = s.served; z.Serial == nil {
-		z.Expired = true
-		z.Detail += ", never loaded"
+	if !strings.HasPrefix(s.pattern, limitedPrefix) || fleet.IsMarkerName(z.Name) {
+		z.Primaries, _ = readPattern(s.pattern)
 	}
+	z.Serial = s.served
 	return z, nil
 }
 
@@ -185,8 +187,9 @@ func (d *driver) look(ctx context.Context, name zone.Name) (status, nameserver.Z
 	if err == nil && !z.Name.Equal(name) {
 		err = fmt.Errorf("%w: it shows zone %s", nameserver.ErrAnswer, z.Name)
 	}
-	if err == nil && z.Role == nameserver.Primary {
-		err = d.askSerial(ctx, &z)
+	if err == nil && tellsNoSerial(z) {
+		_ = d.askSerial(ctx, &z)
+		err = ctx.Err()
 	}
 	return found, z, err
 }
