@@ -50,9 +50,10 @@ NAME --out writes a configuration that listens at --address.
 
 Without --new it is reached over its control channel, and looked at. The credential
 in --control-key-file is read once and stored sealed; where --control is https with
-a certificate of your own CA, the CA's goes below the key, in PEM. A server that has zones
-already stays on the policy warn for foreign zones until dnsctl server accept.
-Nothing is written to it.
+a certificate of your own CA, the CA's goes below the key, in PEM. An NSD's is in the
+folder of nsd-control-setup, which --control-cert-dir names; a control socket on this
+host (unix:PATH) needs none. A server that has zones already stays on the policy warn
+for foreign zones until dnsctl server accept. Nothing is written to it.
 
 --address is where it serves DNS; without a port that means 53. --probe and --notify
 are for servers that must be asked or notified elsewhere (anycast).`,

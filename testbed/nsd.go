@@ -3,9 +3,11 @@ package testbed
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -174,6 +176,10 @@ func (n *NSD) Ctl(args ...string) error {
 }
 
 func (n *NSD) start() error {
+	// The processes of one that was killed hold its ports for a moment.
+	if err := poll(nsdReady, n.portsAreFree); err != nil {
+		return err
+	}
 	program, err := exec.LookPath("nsd")
 	if err != nil {
 		program = "/usr/sbin/nsd"
@@ -195,4 +201,15 @@ func (n *NSD) start() error {
 		}
 		return nil
 	})
+}
+
+func (n *NSD) portsAreFree() error {
+	for _, addr := range []string{n.Addr, strings.TrimPrefix(n.Control, "tls://")} {
+		if _, text, err := net.SplitHostPort(addr); err == nil { // a socket has none
+			if port, err := strconv.Atoi(text); err != nil || !portIsFree(port) {
+				return fmt.Errorf("port %s is in use", text)
+			}
+		}
+	}
+	return nil
 }

@@ -167,7 +167,11 @@ func oddNames(t *testing.T, k kind) {
 		}
 	}
 	look()
+	if err := r.Close(); err != nil { // what was added is on disk then
+		t.Error(err)
+	}
 	r.Restart(t) // it reads the names back from its own database
+	r.Driver = r.open(t, r.credential)
 	for _, n := range can {
 		r.wait(t, n, loaded)
 		if n != "." {

@@ -203,8 +203,15 @@ func (r *rig) secretOf(_ context.Context, name zone.Name) (nameserver.KeyConfig,
 	return r.key, nil
 }
 
-func (r *rig) axfr(ctx context.Context, from netip.AddrPort, name zone.Name) (*zone.Snapshot, error) {
-	return (&dnsclient.Client{}).Transfer(ctx, from, name, r.wireKey(), dnsclient.TransferOptions{})
+// axfr transfers a zone; one that is cut off by a reload of the server is begun again.
+func (r *rig) axfr(ctx context.Context, from netip.AddrPort, name zone.Name) (s *zone.Snapshot, err error) {
+	for range 5 {
+		s, err = (&dnsclient.Client{}).Transfer(ctx, from, name, r.wireKey(), dnsclient.TransferOptions{})
+		if !errors.Is(err, dnsclient.ErrCut) {
+			break
+		}
+	}
+	return s, err
 }
 
 // config is a zone as it should be on the server.

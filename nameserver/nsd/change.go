@@ -29,6 +29,7 @@ func (d *driver) AddAll(ctx context.Context, zones []nameserver.ZoneConfig) []er
 		}
 	}
 	if len(input) > 0 {
+		d.added.Store(true)
 		n, err := d.addLines(ctx, input, func(n int, err error) { errs[at[n]] = err })
 		for ; err != nil && n < len(at); n++ {
 			errs[at[n]] = err
@@ -163,6 +164,10 @@ func (d *driver) change(ctx context.Context, z nameserver.ZoneConfig) error {
 		return err
 	}
 	if err := d.exchange(ctx, was, was.name, pattern); err != nil {
+		return err
+	}
+	// What a reload says of the zone's serial ends a transfer that was begun before.
+	if err := d.reloaded(ctx); err != nil {
 		return err
 	}
 	if _, ours := readPattern(was.pattern); ours || has.Serial == nil {

@@ -146,8 +146,8 @@ func nsdConf(r nameserver.ConfigRequest, e endpoint) string {
 	p("    username: \"%s\"\n    zonesdir: \"%s\"\n    zonelistfile: \"%s/zone.list\"\n    xfrdfile: \"%s/xfrd.state\"\n    xfrdir: \"%s\"\n", user, data, data, data, data)
 	p("    pidfile: \"%s/nsd.pid\"\n    logfile: \"%s/nsd.log\"\n    verbosity: 1\n\n", data, data)
 	p("    hide-version: yes\n    identity: \"%s\"\n    minimal-responses: yes\n    refuse-any: yes\n    tcp-count: 250\n\n", plainText(r.Server.Name))
-	p("    # Zones come and go over the control channel, many at a time. They are kept in\n    # files, which are written soon after a transfer.\n")
-	p("    database: \"\"\n    zonefiles-write: 10\n    xfrd-tcp-max: 512\n    xfrd-tcp-pipeline: 128\n    xfrd-reload-timeout: 1\n")
+	p("    # Zones come and go over the control channel, many at a time. They are kept in\n    # files, which are written within a minute.\n")
+	p("    database: \"\"\n    zonefiles-write: 60\n    xfrd-tcp-max: 512\n    xfrd-tcp-pipeline: 128\n    xfrd-reload-timeout: 1\n")
 	if bundle(r) != "" {
 		p("\n    # Who vouches for the primaries.\n    tls-cert-bundle: \"%s\"\n", filepath.Join(r.Dir, bundleFile))
 	}

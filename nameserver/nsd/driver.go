@@ -22,6 +22,7 @@ type driver struct {
 	dns      *dnsclient.Client
 	addr     netip.AddrPort // where it is asked over DNS
 	transfer func(ctx context.Context, name zone.Name) (*zone.Snapshot, error)
+	added    atomic.Bool // zones, that may not be on disk yet
 }
 
 var (
@@ -34,8 +35,24 @@ var (
 // and other programs want some.
 const atOnce = 3
 
-// Close does nothing: each command has a connection of its own.
-func (d *driver) Close() error { return nil }
+// Close has zones that were added written to their files, as far as they have
+// arrived; NSD would do so at its next time for that. There is no connection to
+// end: each command has one of its own.
+func (d *driver) Close() error {
+	if !d.added.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), silenceLimit)
+	defer cancel()
+	err := d.control.order(ctx, "write")
+	if err == nil {
+		err = d.reloaded(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("have zones written to files: %w", err)
+	}
+	return nil
+}
 
 // Capabilities of NSD: its inventory has serials, and the primaries and keys that
 // the names of our patterns state.

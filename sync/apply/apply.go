@@ -70,6 +70,7 @@ const (
 	defaultRetention = 30 * 24 * time.Hour
 	deletionBatch    = 20
 	askEvery         = 200 * time.Millisecond
+	askAtLeast       = 2 * time.Second // so often also when the questions take long
 	nudgeAfter       = 3 * time.Second // a transfer not proven by then is asked for again
 )
 

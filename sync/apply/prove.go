@@ -21,6 +21,7 @@ type proof struct {
 	mu    sync.Mutex
 	why   map[*plan.Step]string // what the server answered instead
 	total int
+	turn  int // the open step that is nudged first
 }
 
 func (p *proof) because(st *plan.Step, why string) {
@@ -41,7 +42,7 @@ func (r *run) prove(ctx context.Context) {
 	p.total = len(p.open)
 	deadline, nudge := r.Now().Add(r.o.ProveFor), r.Now().Add(nudgeAfter)
 	for len(p.open) > 0 {
-		before := len(p.open)
+		before, begun := len(p.open), r.Now()
 		if err := p.ask(ctx); err != nil {
 			p.giveUp(err)
 			return
@@ -60,7 +61,9 @@ func (r *run) prove(ctx context.Context) {
 			p.nudge(ctx)
 			nudge = r.Now().Add(2 * nudgeAfter)
 		}
-		if err := inventory.Pause(ctx, askEvery); err != nil {
+		// Questions about many zones keep the server from transferring them: they are
+		// to take a third of its time at most.
+		if err := inventory.Pause(ctx, min(max(askEvery, 2*now.Sub(begun)), askAtLeast)); err != nil {
 			p.giveUp(err)
 			return
 		}
@@ -78,14 +81,18 @@ func (p *proof) giveUp(err error) {
 }
 
 // nudge looks whether the open steps are still wanted, and asks for their
-// transfers again.
+// transfers again; of as many as that can be done for in a while, as a server that
+// is slow only begins each of them anew. The others have their turn the next time.
 func (p *proof) nudge(ctx context.Context) {
 	var gone atomic.Bool // the others would wait as long in vain
+	var asked atomic.Int32
+	until := p.Now().Add(nudgeAfter)
 	nameserver.Each(ctx, p.s.Driver, len(p.open), func(i int) {
-		st := p.open[i]
-		if gone.Load() || !p.refresh(ctx, st) {
+		st := p.open[(p.turn+i)%len(p.open)]
+		if gone.Load() || p.Now().After(until) || !p.refresh(ctx, st) {
 			return
 		}
+		asked.Add(1)
 		if err := p.s.Driver.Retransfer(ctx, st.Zone); err != nil {
 			p.because(st, err.Error())
 			if errors.Is(err, nameserver.ErrUnreachable) {
@@ -93,6 +100,7 @@ func (p *proof) nudge(ctx context.Context) {
 			}
 		}
 	}, func(int) {})
+	p.turn += int(asked.Load())
 	p.settle()
 }
 
