@@ -204,11 +204,14 @@ func (n *NSD) start() error {
 }
 
 func (n *NSD) portsAreFree() error {
-	for _, addr := range []string{n.Addr, strings.TrimPrefix(n.Control, "tls://")} {
-		if _, text, err := net.SplitHostPort(addr); err == nil { // a socket has none
-			if port, err := strconv.Atoi(text); err != nil || !portIsFree(port) {
-				return fmt.Errorf("port %s is in use", text)
-			}
+	addrs := []string{n.Addr}
+	if control, ok := strings.CutPrefix(n.Control, "tls://"); ok {
+		addrs = append(addrs, control)
+	}
+	for _, addr := range addrs {
+		_, text, _ := net.SplitHostPort(addr)
+		if port, err := strconv.Atoi(text); err != nil || !portIsFree(port) {
+			return fmt.Errorf("port %q is in use", text)
 		}
 	}
 	return nil
