@@ -97,6 +97,7 @@ func FuzzPattern(f *testing.F) {
 	for _, z := range patterns() {
 		f.Add(patternName(z))
 	}
+	f.Add("dnsctl/192.0.2.1@1/.")
 	f.Fuzz(func(t *testing.T, name string) {
 		refs, ok := readPattern(name)
 		if !ok {

@@ -39,7 +39,7 @@ func patternName(z nameserver.ZoneConfig) string {
 		if p.Key != "" || p.TLS != "" {
 			b.WriteByte('/')
 			if p.Key != "" {
-				b.WriteString(typed(p.Key) + ".")
+				b.WriteString(strings.TrimSuffix(typed(p.Key), ".") + ".")
 			}
 		}
 		if p.TLS != "" {
