@@ -135,7 +135,7 @@ func explained(err error, z nameserver.ZoneConfig) error {
 //
 // NSD removes the zone and adds it in one step, and reads its file. The file is
 // written first, so that a zone that changes from one of our patterns to another
-// is answered all the while. One that had another's pattern has no file in our
+// is answered meanwhile, but for a moment now and then. One that had another's pattern has no file in our
 // folder yet and is answered with SERVFAIL until its transfer arrives; when that
 // does not come the zone is put back as it was.
 func (d *driver) Change(ctx context.Context, z nameserver.ZoneConfig) error {
