@@ -52,14 +52,16 @@ Without --new it is reached over its control channel, and looked at. The credent
 in --control-key-file is read once and stored sealed; where --control is https with
 a certificate of your own CA, the CA's goes below the key, in PEM. An NSD's is in the
 folder of nsd-control-setup, which --control-cert-dir names; a control socket on this
-host (unix:PATH) needs none. A server that has zones already stays on the policy warn
-for foreign zones until dnsctl server accept. Nothing is written to it.
+host (unix:PATH) needs none, nor does Knot DNS through ssh (ssh://USER@HOST/PATH),
+which must get in without a question. A server that has zones already stays on the
+policy warn for foreign zones until dnsctl server accept. Nothing is written to it.
 
 --address is where it serves DNS; without a port that means 53. --probe and --notify
 are for servers that must be asked or notified elsewhere (anycast).`,
 		Example: `  dnsctl server add ns1 --pool main --new --type bind --address 192.0.2.53 --control rndc://192.0.2.53:953
   dnsctl server add ns2 --pool main --type bind --address 192.0.2.54 --control rndc://192.0.2.54:953 --control-key-file rndc.key --stats http://192.0.2.54:8053
-  dnsctl server add ns3 --pool main --type powerdns --address 192.0.2.55 --control http://192.0.2.55:8081 --control-key-file api.key`,
+  dnsctl server add ns3 --pool main --type powerdns --address 192.0.2.55 --control http://192.0.2.55:8081 --control-key-file api.key
+  dnsctl server add ns4 --pool main --type knot --address 192.0.2.56 --control ssh://dnsctl@192.0.2.56/run/knot/knot.sock`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name = args[0]

@@ -15,6 +15,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/nameserver/bind"
+	"dnsctl/nameserver/knot"
 	"dnsctl/nameserver/nsd"
 	"dnsctl/nameserver/powerdns"
 	"dnsctl/report"
@@ -25,7 +26,7 @@ import (
 
 // nameserverTypes is every kind of nameserver that there is a driver for.
 func nameserverTypes() []nameserver.Type {
-	return []nameserver.Type{bind.New(), nsd.New(), powerdns.New()}
+	return []nameserver.Type{bind.New(), knot.New(), nsd.New(), powerdns.New()}
 }
 
 func typeNames() []string {

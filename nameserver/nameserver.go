@@ -201,9 +201,11 @@ type Target struct {
 // Type is a kind of nameserver; commands holds the explicit list of them.
 type Type interface {
 	Name() string
-	// NewCredential makes the control credential of a new server.
+	// NewCredential makes the control credential of a new server; empty where the
+	// control channel needs none.
 	NewCredential() (secret.Plain, error)
-	// ReadCredential reads a --control-key-file's content.
+	// ReadCredential reads a --control-key-file's content, or nil where there is no
+	// file: an error then where the control channel needs a credential.
 	ReadCredential(file []byte) (secret.Plain, error)
 	// Check says what is wrong with a server's settings (URLs, name), if anything.
 	Check(s fleet.Server) error

@@ -334,7 +334,7 @@ func limitedQueries(t *testing.T, k kind) {
 	from127002 := &dns.Client{Dialer: dialFrom("127.0.0.2")}
 	q := new(dns.Msg)
 	q.SetQuestion("a.test.", dns.TypeSOA)
-	if a, _, err := from127002.Exchange(q, r.server.Address.String()); err != nil || a.Rcode != dns.RcodeRefused {
+	if a, _, err := from127002.Exchange(q, r.server.Address.String()); err != nil || a.Rcode != dns.RcodeRefused && a.Rcode != dns.RcodeNotAuth {
 		t.Errorf("%v, %v", a, err)
 	}
 }
@@ -351,6 +351,9 @@ func generated(t *testing.T, k kind) {
 		Settings:  []nameserver.ZoneConfig{{Primaries: r.config("a.test.").Primaries}, {Primaries: r.config("a.test.").Primaries, Limited: true}},
 		Primaries: []netip.AddrPort{netip.MustParseAddrPort(r.primary.Addr)}, ProbeFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	at := func(url string) string {
+		if strings.HasPrefix(url, "unix:") {
+			return "unix:" + filepath.Join(dir, "control.sock")
+		}
 		scheme, _, _ := strings.Cut(url, "://")
 		return scheme + "://" + testbed.FreeAddr(t)
 	}
@@ -368,7 +371,7 @@ func generated(t *testing.T, k kind) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if shows := strings.Contains(string(f.Content), string(credential.Reveal())); shows && !f.Secret || f.Secret && f.Mode&0o007 != 0 {
+		if shows := !k.open && strings.Contains(string(f.Content), string(credential.Reveal())); shows && !f.Secret || f.Secret && f.Mode&0o007 != 0 {
 			t.Errorf("%s: mode %o, secret %v", f.Path, f.Mode, f.Secret)
 		}
 		path := filepath.Join(dir, f.Path)

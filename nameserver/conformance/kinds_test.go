@@ -19,6 +19,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/nameserver/bind"
+	"dnsctl/nameserver/knot"
 	"dnsctl/nameserver/nsd"
 	"dnsctl/nameserver/powerdns"
 	"dnsctl/secret"
@@ -33,6 +34,7 @@ func kinds() []kind {
 	return []kind{
 		{name: "BIND", typ: bind.New(), start: startBIND, adopt: adoptBIND, limits: true, gap: true, ixfr: true},
 		{name: "NSD", typ: nsd.New(), start: startNSD, adopt: adoptNSD, limits: true, gap: true, ixfr: true, folds: true, blind: true, wildcards: true},
+		{name: "Knot DNS", typ: knot.New(), start: startKnot, adopt: adoptKnot, limits: true, ixfr: true, open: true, folds: true},
 		{name: "PowerDNS on SQLite", typ: powerdns.New(), start: pdns(testbed.PowerDNSSQLite), adopt: adoptPowerDNS, folds: true},
 		{name: "PowerDNS on PostgreSQL", typ: powerdns.New(), start: pdns(testbed.PowerDNSPostgres), adopt: adoptPowerDNS, database: newPostgres, folds: true},
 	}
@@ -119,6 +121,43 @@ func startNSD(r *rig) running {
 	}
 }
 
+// startKnot starts a server whose limited zones loopback's first address may query.
+func startKnot(r *rig) running {
+	t := r.t
+	k := testbed.StartKnot(t, testbed.KnotOptions{Config: "mod-queryacl:\n  - id: dnsctl\n    address: 192.0.2.0/24\n"})
+	configure := func(t *testing.T, items ...[]string) {
+		t.Helper()
+		all := [][]string{{"conf-begin"}}
+		for _, it := range items {
+			all = append(all, append([]string{"conf-set"}, it...))
+		}
+		for _, args := range append(all, []string{"conf-commit"}) {
+			if out, err := k.Control(args...); err != nil || strings.HasPrefix(out, "error") {
+				t.Fatalf("%q: %v: %s", args, err, out)
+			}
+		}
+	}
+	files := 0
+	return running{process: k, server: fleet.Server{Name: "t", Address: netip.MustParseAddrPort(k.Addr), Control: "unix:" + k.Socket},
+		own: func(t *testing.T, name, text string) {
+			t.Helper()
+			files++
+			file := filepath.Join(k.Dir, fmt.Sprintf("own-%d.zone", files))
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			item := "zone[" + name + "]"
+			configure(t, []string{item}, []string{item + ".file", file})
+		},
+		secondary: func(t *testing.T, name, from string) {
+			t.Helper()
+			files++
+			item, remote := "zone["+name+"]", fmt.Sprintf("remote[own-%d]", files)
+			configure(t, []string{remote}, []string{remote + ".address", strings.Replace(from, ":", "@", 1)}, []string{item}, []string{item + ".master", strings.TrimSuffix(strings.TrimPrefix(remote, "remote["), "]")})
+		},
+	}
+}
+
 func answersSOA(addr, name string) error {
 	got, err := ask(netip.MustParseAddrPort(addr), name, dns.TypeSOA)
 	if err == nil && !strings.Contains(got, " ") {
@@ -147,6 +186,15 @@ func nsdCredential(t *testing.T, n *testbed.NSD) secret.Plain {
 func adoptNSD(t *testing.T, dir string, s fleet.Server) process {
 	t.Helper()
 	return testbed.StartNSD(t, testbed.NSDOptions{ConfigFile: filepath.Join(dir, "nsd.conf"), Addr: s.Address.String(), Control: s.Control})
+}
+
+func adoptKnot(t *testing.T, dir string, s fleet.Server) process {
+	t.Helper()
+	database := filepath.Join(dir, "confdb")
+	if err := testbed.ImportKnot(database, filepath.Join(dir, "knot.conf")); err != nil {
+		t.Fatal(err)
+	}
+	return testbed.StartKnot(t, testbed.KnotOptions{Database: database, Addr: s.Address.String(), Socket: strings.TrimPrefix(s.Control, "unix:")})
 }
 
 func startPowerDNS(t *testing.T, backend testbed.PowerDNSBackend) running {

@@ -84,8 +84,10 @@ func noChannel(t *testing.T, k kind) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong := r.open(t, other)
-	for what, err := range everything(t.Context(), r, wrong, "a.test.") {
+	for what, err := range everything(t.Context(), r, r.open(t, other), "a.test.") {
+		if k.open {
+			break
+		}
 		isErr(t, what+" with a wrong credential", err, nameserver.ErrAuth)
 		for _, c := range []secret.Plain{other, r.credential} {
 			if err != nil && strings.Contains(err.Error(), string(c.Reveal())) {
@@ -133,10 +135,13 @@ func oddNames(t *testing.T, k kind) {
 			cannot = append(cannot, n)
 			continue
 		}
+		if parse(n).IsWildcard() {
+			continue // the primary here is a BIND, which has none
+		}
 		zones[n] = ""
 		can = append(can, n)
 	}
-	if len(can) < 5 || len(cannot) == 0 {
+	if len(can) < 5 {
 		t.Fatalf("it can hold %q", can)
 	}
 	r := newRig(t, k, zones)

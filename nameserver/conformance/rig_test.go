@@ -46,6 +46,7 @@ type kind struct {
 	folds     bool // names become lower case
 	wildcards bool // it can have zones whose names are wildcards
 	blind     bool // the primaries of zones that others made are not shown
+	open      bool // the control channel has no credential
 }
 
 // process is a running nameserver.

@@ -1,0 +1,214 @@
+package knot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"dnsctl/nameserver"
+	"dnsctl/zone"
+)
+
+// Filters of zone-purge: what it removes.
+const (
+	purgeStored  = "jt" // journal and timers; the zone goes on with what it has in memory
+	purgeFile    = "f"
+	purgeOrphan  = "ojt" // of a zone that is not configured any more
+	purgeJournal = "oj"  // the same without its timers, for which knotd reads those of all zones
+)
+
+// purge is a request to remove what these filters say; F means that it is meant.
+func purge(name, filters string) []unit {
+	return []unit{{itemCommand: "zone-purge", itemZone: name, itemFlags: "F", itemFilters: filters}}
+}
+
+// Add makes a secondary zone. ErrExists for members of catalogs, too.
+func (d *driver) Add(ctx context.Context, z nameserver.ZoneConfig) error {
+	return d.AddAll(ctx, []nameserver.ZoneConfig{z})[0]
+}
+
+// AddAll makes secondary zones in one transaction.
+func (d *driver) AddAll(ctx context.Context, zones []nameserver.ZoneConfig) []error {
+	errs := make([]error, len(zones))
+	templates := make([]string, len(zones))
+	err := d.prepare(ctx, zones, templates, errs)
+	if err == nil {
+		err = d.addAll(ctx, zones, templates, errs)
+	}
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("add zone %s: %w", zones[i].Name, errs[i])
+		}
+	}
+	return errs
+}
+
+func (d *driver) addAll(ctx context.Context, zones []nameserver.ZoneConfig, templates []string, errs []error) error {
+	var todo []int
+	for i := range zones {
+		if errs[i] == nil {
+			todo = append(todo, i)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	return d.transact(ctx, func(c *channel) error {
+		requests := make([][]unit, len(todo))
+		for n, i := range todo {
+			requests[n] = []unit{{itemCommand: "zone-status", itemZone: nameText(zones[i].Name), itemFilters: "r"}}
+		}
+		_, said, err := c.small(ctx, requests...)
+		if err != nil {
+			return err
+		}
+		// A zone that an operator has unset may have left a journal.
+		var missing []int
+		requests = requests[:0]
+		for n, i := range todo {
+			switch {
+			case errors.Is(said[n], nameserver.ErrNoZone):
+				missing = append(missing, i)
+				name := nameText(zones[i].Name)
+				requests = append(requests, purge(name, purgeJournal), []unit{confUnit("conf-set", "zone", name, "", ""), confUnit("conf-set", "zone", name, "template", templates[i])})
+			case said[n] == nil:
+				errs[i] = nameserver.ErrExists
+			default:
+				errs[i] = said[n]
+			}
+		}
+		_, said, err = c.small(ctx, requests...)
+		if err != nil {
+			return err
+		}
+		for n, i := range missing {
+			errs[i] = cmp.Or(said[2*n], said[2*n+1])
+		}
+		return nil
+	})
+}
+
+// Change makes a zone a secondary with the settings of z; it goes on answering
+// with the content that it has.
+func (d *driver) Change(ctx context.Context, z nameserver.ZoneConfig) error {
+	if err := d.change(ctx, z); err != nil {
+		return fmt.Errorf("change zone %s: %w", z.Name, err)
+	}
+	return nil
+}
+
+func (d *driver) change(ctx context.Context, z nameserver.ZoneConfig) error {
+	if err := check(z); err != nil {
+		return err
+	}
+	has, err := d.touch(ctx, z.Name)
+	if err != nil {
+		return err
+	}
+	templates, errs := make([]string, 1), make([]error, 1)
+	if err := d.prepare(ctx, []nameserver.ZoneConfig{z}, templates, errs); err != nil || errs[0] != nil {
+		return errors.Join(err, errs[0])
+	}
+	if len(has.items) == 1 && has.items[0].Name == "template" && has.items[0].Values[0] == templates[0] {
+		return nil
+	}
+	return d.replace(ctx, has, []item{{"template", []string{templates[0]}}})
+}
+
+// touch reads a zone that is to be changed or deleted.
+func (d *driver) touch(ctx context.Context, name zone.Name) (z details, err error) {
+	err = d.with(ctx, func(c *channel) error {
+		z, _, err = c.look(ctx, name)
+		return err
+	})
+	if err == nil {
+		err = touchable(z)
+	}
+	return z, err
+}
+
+// replace gives a zone other items in the configuration.
+func (d *driver) replace(ctx context.Context, has details, list []item) error {
+	name := nameText(has.Name)
+	var unset, set []unit
+	for _, it := range has.items {
+		unset = append(unset, confUnit("conf-unset", "zone", name, it.Name, ""))
+	}
+	for _, it := range list {
+		for _, v := range it.Values {
+			set = append(set, confUnit("conf-set", "zone", name, it.Name, v))
+		}
+	}
+	var requests [][]unit
+	for _, units := range [][]unit{unset, set} {
+		if len(units) > 0 {
+			requests = append(requests, units)
+		}
+	}
+	return d.transact(ctx, func(c *channel) error { return c.all(ctx, requests) })
+}
+
+// Delete removes a zone with its content, and proves it gone. The zone file of a
+// primary stays: an operator has written it.
+func (d *driver) Delete(ctx context.Context, name zone.Name) error {
+	if err := d.delete(ctx, name); err != nil {
+		return fmt.Errorf("delete zone %s: %w", name, err)
+	}
+	return nil
+}
+
+func (d *driver) delete(ctx context.Context, name zone.Name) error {
+	has, err := d.touch(ctx, name)
+	if err != nil {
+		return err
+	}
+	text := nameText(name)
+	// What is stored goes first, when the transaction is sure to succeed: a run that is
+	// killed after its commit must leave nothing that a zone added later is served from.
+	err = d.transact(ctx, func(c *channel) error {
+		requests := [][]unit{{confUnit("conf-unset", "zone", text, "", "")}}
+		switch {
+		case has.Role == nameserver.Primary:
+		case has.own():
+			requests = append(requests, purge(text, purgeStored))
+		default:
+			requests = append(requests, purge(text, purgeStored+purgeFile))
+		}
+		return c.all(ctx, requests)
+	})
+	if err != nil {
+		return err
+	}
+	return d.with(ctx, func(c *channel) error {
+		if err := c.all(ctx, [][]unit{purge(text, purgeOrphan)}); err != nil {
+			return fmt.Errorf("remove its content: %w", err)
+		}
+		_, err := c.one(ctx, unit{itemCommand: "zone-status", itemZone: text})
+		switch {
+		case errors.Is(err, nameserver.ErrNoZone):
+			return nil
+		case err == nil:
+			err = fmt.Errorf("%w: the zone is still there", nameserver.ErrRefused)
+		}
+		return fmt.Errorf("prove it gone: %w", err)
+	})
+}
+
+// Retransfer asks for an AXFR; knotd answers when that is queued.
+func (d *driver) Retransfer(ctx context.Context, name zone.Name) error {
+	err := nameserver.ErrNoZone
+	if New().CanHold(name) == nil {
+		err = d.with(ctx, func(c *channel) error {
+			_, err := c.one(ctx, unit{itemCommand: "zone-retransfer", itemZone: nameText(name)})
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("retransfer zone %s: %w", name, err)
+	}
+	return nil
+}
