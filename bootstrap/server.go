@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,8 @@ func (b *Bootstrapper) meet(ctx context.Context, s fleet.Server) (nameserver.Inf
 	defer ses.Close()
 	info, err := ses.Driver.Info(ctx)
 	if err != nil {
-		return info, 0, report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err), "check --control and --control-key-file; a server that does not run yet is added with --new")
+		return info, 0, report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err),
+			cmp.Or(nameserver.HintOf(err), "check --control and --control-key-file; a server that does not run yet is added with --new"))
 	}
 	if err := ses.Prepared(ctx); err != nil {
 		return info, 0, fmt.Errorf("server %q: %w", s.Name, err)

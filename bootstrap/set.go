@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"dnsctl/edit"
 	"dnsctl/fleet"
+	"dnsctl/nameserver"
 	"dnsctl/report"
 	"dnsctl/secret"
 	"dnsctl/sync/apply"
@@ -182,7 +184,7 @@ func (b *Bootstrapper) try(ctx context.Context, s fleet.Server, marked bool) err
 	defer ses.Close()
 	const unchecked = "check what was changed; --no-check stores it all the same"
 	if _, err := ses.Driver.Info(ctx); err != nil {
-		return report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err), unchecked)
+		return report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err), cmp.Or(nameserver.HintOf(err), unchecked))
 	}
 	if !marked {
 		return nil

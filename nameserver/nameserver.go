@@ -116,6 +116,18 @@ func (e *remedy) As(target any) bool {
 	return ok
 }
 
+// HintOf is the remedy that a driver has for just this error; "" where there is
+// only that of its kind.
+func HintOf(err error) string {
+	_, hint := report.ExitOf(err)
+	for _, kind := range []error{ErrRefused, ErrUnreachable, ErrAuth, ErrAnswer} {
+		if _, usual := report.ExitOf(kind); hint == usual {
+			return ""
+		}
+	}
+	return hint
+}
+
 // Info says who answers on a control channel.
 type Info struct {
 	Version  string // as the server says it
@@ -279,6 +291,14 @@ func CheckTLS(t Type, s fleet.Server) error {
 		}
 	}
 	return nil
+}
+
+// KnowsKeysByZone says that servers of this type take a TSIG key in a question only
+// where the zone that is asked for names it, and answer those about a zone that they
+// do not have without a signature. Such a type says so by its method KeysByZone.
+func KnowsKeysByZone(t Type) bool {
+	x, ok := t.(interface{ KeysByZone() bool })
+	return ok && x.KeysByZone()
 }
 
 // File is one file of a configuration. Mode has no bit for others when Secret.

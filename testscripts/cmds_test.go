@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -130,6 +132,51 @@ func cmdNSD(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(rest[0]+"_CERTS", n.CertDir)
 	ts.Setenv(rest[0]+"_CONF", n.ConfigFile)
 	ts.Setenv(rest[0]+"_DIR", n.Dir)
+}
+
+// cmdKnot starts Knot DNS until the script ends and waits until it answers:
+//
+//	knot NAME                                     one that runs already
+//	knot -text NAME                               the same, with its configuration in a file
+//	knot -database=DIR/confdb -addr=A -socket=S NAME    one with that configuration
+//
+// It sets $NAME_ADDR, $NAME_PORT, $NAME_SOCKET and $NAME_DIR, where its files are.
+func cmdKnot(ts *testscript.TestScript, neg bool, args []string) {
+	text := len(args) > 0 && args[0] == "-text"
+	if text {
+		args = args[1:]
+	}
+	flags, rest := splitFlags(ts, args)
+	if neg || len(rest) != 1 {
+		ts.Fatalf("usage: knot [-text] [-database=DIR -addr=A -socket=S] NAME")
+	}
+	o := testbed.KnotOptions{TextOnly: text}
+	if d := flags["database"]; d != "" {
+		o = testbed.KnotOptions{Database: ts.MkAbs(d), Addr: flags["addr"], Socket: flags["socket"]}
+	}
+	k := testbed.StartKnot(scriptT{ts}, o)
+	ts.Setenv(rest[0]+"_ADDR", k.Addr)
+	ts.Setenv(rest[0]+"_PORT", portOf(k.Addr))
+	ts.Setenv(rest[0]+"_SOCKET", k.Socket)
+	ts.Setenv(rest[0]+"_DIR", k.Dir)
+}
+
+// cmdSSHD starts an sshd until the script ends, and puts an ssh that may log in
+// there before others in $PATH:
+//
+//	sshd NAME    sets $NAME to USER@HOST:PORT
+func cmdSSHD(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sshd NAME")
+	}
+	s := testbed.StartSSHD(scriptT{ts}, "")
+	ssh, err := exec.LookPath("ssh")
+	ts.Check(err)
+	bin := ts.MkAbs("ssh-bin")
+	ts.Check(os.MkdirAll(bin, 0o755))
+	ts.Check(os.WriteFile(filepath.Join(bin, "ssh"), fmt.Appendf(nil, "#!/bin/sh\nexec %s -F %s \"$@\"\n", ssh, s.Config), 0o755))
+	ts.Setenv("PATH", bin+":"+ts.Getenv("PATH"))
+	ts.Setenv(args[0], s.User+"@"+s.Addr)
 }
 
 // cmdAPI asks PowerDNS's API for something, as its operator does:

@@ -30,6 +30,9 @@ func New() Type { return Type{} }
 // Name is "knot".
 func (Type) Name() string { return "knot" }
 
+// KeysByZone is true: a key counts where an acl of the zone names it.
+func (Type) KeysByZone() bool { return true }
+
 // NewCredential makes none: who may open the socket may do everything.
 func (Type) NewCredential() (secret.Plain, error) { return secret.Plain{}, nil }
 

@@ -19,6 +19,11 @@ const ownPrefix = "dnsctl-"
 // here.
 const probers = "dnsctl"
 
+// ownKeys is the acl with all TSIG keys that the server was given. It lets holders of
+// each ask questions and notify, so that a key can be tried before zones are
+// transferred with it; knotd takes a key only where the zone's acl names it.
+const ownKeys = ownPrefix + "keys"
+
 // entry is a part of the configuration that zones refer to.
 type entry struct {
 	section, id string
@@ -73,9 +78,13 @@ func entriesOf(z nameserver.ZoneConfig, limited bool) []entry {
 		acl.items[0] = item{"address", addresses}
 	}
 	acl.id = id(append([]string{"acl"}, acl.items[0].Values...)...)
+	acls := []string{acl.id}
+	if len(keys) > 0 {
+		acls = append(acls, ownKeys)
+	}
 	template := entry{section: "template", items: []item{
 		{"master", remotes},
-		{"acl", []string{acl.id}},
+		{"acl", acls},
 		{"zonefile-sync", []string{"-1"}},
 		{"zonefile-load", []string{"none"}},
 		{"journal-content", []string{"all"}},

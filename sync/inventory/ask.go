@@ -2,12 +2,14 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
 	"dnsctl/dnsclient"
 	"dnsctl/fleet"
 	"dnsctl/sync/plan"
+	"dnsctl/wire"
 	"dnsctl/zone"
 )
 
@@ -21,6 +23,29 @@ var _ Asker = DNS{}
 
 // SOAs implements Asker.
 func (d DNS) SOAs(ctx context.Context, q []Question, got func(i int, p plan.Probe)) error {
+	var plain []Question // to be asked again
+	var at []int
+	err := d.sweep(ctx, q, func(i int, r dnsclient.Result) {
+		if q[i].OrPlain && knowsNoKey(r.Err) {
+			plain, at = append(plain, Question{Addr: q[i].Addr, Zone: q[i].Zone}), append(at, i)
+			return
+		}
+		got(i, probeOf(r))
+	})
+	if err != nil || len(plain) == 0 {
+		return err
+	}
+	return d.sweep(ctx, plain, func(i int, r dnsclient.Result) { got(at[i], probeOf(r)) })
+}
+
+// knowsNoKey says whether a server answered that it does not know our key, or
+// refused without the signature that it owed us.
+func knowsNoKey(err error) bool {
+	var e *dnsclient.Error
+	return errors.As(err, &e) && (e.TSIG == wire.BadKey || e.Rcode == wire.RcodeRefused && errors.Is(e, wire.ErrUnsigned))
+}
+
+func (d DNS) sweep(ctx context.Context, q []Question, got func(i int, r dnsclient.Result)) error {
 	items := iter.Seq[dnsclient.Probe](func(yield func(dnsclient.Probe) bool) {
 		for i := range q {
 			if !yield(dnsclient.Probe{Server: q[i].Addr, Zone: q[i].Zone, Key: q[i].Key, Ref: i}) {
@@ -30,7 +55,7 @@ func (d DNS) SOAs(ctx context.Context, q []Question, got func(i int, p plan.Prob
 	})
 	return d.Prober.Sweep(ctx, items, dnsclient.SweepOptions{}, func(r dnsclient.Result) error {
 		i, _ := r.Ref.(int)
-		got(i, probeOf(r))
+		got(i, r)
 		return nil
 	})
 }

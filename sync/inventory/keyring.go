@@ -17,6 +17,8 @@ type Question struct {
 	Addr netip.AddrPort
 	Zone zone.Name
 	Key  *wire.Key // nil: unsigned
+	// OrPlain has it asked again unsigned where the server does not know the key there.
+	OrPlain bool
 }
 
 // keyring is the TSIG keys and primaries of one server's pools.

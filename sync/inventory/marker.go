@@ -135,5 +135,5 @@ func (s *Session) judge(ctx context.Context, m fleet.Mark) error {
 // Question is a question about a zone to this session's server, signed with the
 // key in use of the first of its pools that has one.
 func (s *Session) Question(name zone.Name) Question {
-	return Question{Addr: s.Server.ProbeAddr(), Zone: name, Key: s.keys.probe}
+	return Question{Addr: s.Server.ProbeAddr(), Zone: name, Key: s.keys.probe, OrPlain: nameserver.KnowsKeysByZone(s.Type)}
 }
