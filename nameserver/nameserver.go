@@ -139,6 +139,7 @@ type Capabilities struct {
 	ListsPrimaries bool // Inventory carries primaries and keys for every zone
 	ListsSerials   bool // Inventory carries serials
 	AtOnce         int  // how many calls about single zones it takes at a time; 0: one
+	Batch          int  // how many zones a BulkAdder is best given at a time; 0: it does not matter
 }
 
 // Role of a zone on the nameserver.

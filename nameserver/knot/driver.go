@@ -37,10 +37,14 @@ func (d *driver) Close() error {
 	return nil
 }
 
+// batch is how many zones are added at a time: each commit has knotd look at all
+// zones that it has, while transfers run.
+const batch = 20000
+
 // Capabilities of Knot DNS: its inventory has everything. knotd serves one control
 // connection at a time.
 func (d *driver) Capabilities() nameserver.Capabilities {
-	return nameserver.Capabilities{ListsPrimaries: true, ListsSerials: true}
+	return nameserver.Capabilities{ListsPrimaries: true, ListsSerials: true, Batch: batch}
 }
 
 // with opens a channel for do, and closes it.

@@ -33,7 +33,10 @@ func (Type) Name() string { return "knot" }
 // KeysByZone is true: a key counts where an acl of the zone names it.
 func (Type) KeysByZone() bool { return true }
 
-// NewCredential makes none: who may open the socket may do everything.
+// Keyless is true of every server: who may open the socket may do everything.
+func (Type) Keyless(fleet.Server) bool { return true }
+
+// NewCredential makes none.
 func (Type) NewCredential() (secret.Plain, error) { return secret.Plain{}, nil }
 
 var errKeyFile = errors.New("a control socket has no credential: its permissions decide, and those of ssh where it is on another host")

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,9 @@ import (
 	"dnsctl/zone"
 )
 
-// addBatch is how many zones a driver that adds many at once is given at a time:
-// their rows are read again right before, and what was done is written down right
-// after.
+// addBatch is how many zones a driver that adds many at once is given at a time
+// where it has no wish: their rows are read again right before, and what was done is
+// written down right after.
 const addBatch = 2000
 
 // adds makes missing zones. The marker is moved past the first feed entry of
@@ -87,7 +88,7 @@ func added(st *plan.Step, err error) bool {
 // addAll adds zones in batches.
 func (r *run) addAll(ctx context.Context, bulk nameserver.BulkAdder, steps []*plan.Step, past int64) {
 	done := 0
-	for batch := range slices.Chunk(steps, addBatch) {
+	for batch := range slices.Chunk(steps, cmp.Or(r.s.Driver.Capabilities().Batch, addBatch)) {
 		if ctx.Err() != nil {
 			return // Run says so of what is left
 		}
