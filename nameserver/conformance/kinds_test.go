@@ -148,6 +148,9 @@ func startKnot(r *rig) running {
 			}
 			item := "zone[" + name + "]"
 			configure(t, []string{item}, []string{item + ".file", file})
+			if _, err := k.Control("-b", "zone-reload", name); err != nil { // until it is loaded
+				t.Fatal(err)
+			}
 		},
 		secondary: func(t *testing.T, name, from string) {
 			t.Helper()
