@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -108,12 +109,11 @@ func TestAServerThatLiesOrDiesIsAnErrorAndNeverAnEmptyAnswer(t *testing.T) {
 		"an error that nobody knows": {answer(unit{itemError: "the moon is full"}), true, nameserver.ErrRefused},
 		"an error of another zone":   {answer(unit{itemError: "not enough memory", itemZone: "b.test."}), true, nameserver.ErrRefused},
 	} {
-		answered := false
+		var answered atomic.Bool
 		d := open(t, func([]unit) []byte {
-			if answered && !c.always {
+			if answered.Swap(true) && !c.always {
 				return nil
 			}
-			answered = true
 			return c.says
 		})
 		d.busyFor = 0

@@ -82,23 +82,24 @@ func (t *tunnel) dial(ctx context.Context) (net.Conn, error) {
 		}
 	}
 	if t.cmd == nil {
-		if err := t.start(ctx); err != nil {
+		conn, err := t.start(ctx)
+		if err != nil {
 			t.stop()
-			return nil, err
 		}
+		return conn, err
 	}
 	t.said.reset()
 	return (&net.Dialer{Timeout: connectTime}).DialContext(ctx, "unix", t.local())
 }
 
-// start runs ssh and waits until it listens.
-func (t *tunnel) start(ctx context.Context) error {
+// start runs ssh and connects as soon as it listens.
+func (t *tunnel) start(ctx context.Context) (net.Conn, error) {
 	program, err := exec.LookPath("ssh")
 	if err != nil {
-		return report.Hint(fmt.Errorf("run ssh: %w", err), "install it (on Debian: apt install openssh-client)")
+		return nil, report.Hint(fmt.Errorf("run ssh: %w", err), "install it (on Debian: apt install openssh-client)")
 	}
 	if t.dir, err = os.MkdirTemp("", "dnsctl-ssh-"); err != nil { // mode 0700
-		return err
+		return nil, err
 	}
 	t.said, t.done = &tail{}, make(chan struct{})
 	t.cmd = exec.Command(program, t.arguments()...)
@@ -106,7 +107,7 @@ func (t *tunnel) start(ctx context.Context) error {
 	t.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true} // ^C is for us to handle
 	if err := t.cmd.Start(); err != nil {
 		t.cmd = nil
-		return fmt.Errorf("run ssh: %w", err)
+		return nil, fmt.Errorf("run ssh: %w", err)
 	}
 	cmd, done := t.cmd, t.done
 	go func() {
@@ -116,14 +117,15 @@ func (t *tunnel) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, sshTime, fmt.Errorf("ssh has not logged in within %s", sshTime))
 	defer cancel()
 	for {
-		if _, err := os.Stat(t.local()); err == nil {
-			return nil
+		if conn, err := (&net.Dialer{Timeout: connectTime}).DialContext(ctx, "unix", t.local()); err == nil {
+			t.said.reset() // a banner
+			return conn, nil
 		}
 		select {
 		case <-done:
-			return t.remedied(errors.New("ssh ended"))
+			return nil, t.remedied(errors.New("ssh ended"))
 		case <-ctx.Done():
-			return t.remedied(context.Cause(ctx))
+			return nil, t.remedied(context.Cause(ctx))
 		case <-time.After(askSocket):
 		}
 	}
