@@ -53,12 +53,12 @@ left out means that flag's default, and tls-ca holds the certificates themselves
       control: rndc://192.0.2.53:953
       control-key-file: rndc.key
 
-control-key-file, secret-file and new say how something is made, and are read only
-then; paths are relative to the document's folder. A pool for which no key is listed
-keeps those it has, and a new one gets a key of its own name. A new nameserver is
-reached before it is added, and a changed one as by dnsctl server set; nothing is
-written to it. Zones that become stale on a nameserver since it leaves a pool are
-asked for as by server set.
+control-key-file, control-cert-dir, secret-file and new say how something is made,
+and are read only then; paths are relative to the document's folder. A pool for
+which no key is listed keeps those it has, and a new one gets a key of its own name.
+A new nameserver is reached before it is added, and a changed one as by dnsctl
+server set; nothing is written to it. Zones that become stale on a nameserver since
+it leaves a pool are asked for as by server set.
 
 What is in the database and not in the document is listed and stays. With --prune
 keys and empty pools are deleted, after their number was typed on a terminal, or

@@ -73,8 +73,10 @@ func (a *App) addFleetKey(ctx context.Context, o fleetApplyOptions, want wantedF
 }
 
 func (a *App) addFleetServer(ctx context.Context, o fleetApplyOptions, s serverAddOptions) error {
-	if file := &s.credential.keyFile; *file != "" {
-		*file = o.beside(*file)
+	for _, path := range []*string{&s.credential.keyFile, &s.credential.certDir} {
+		if *path != "" {
+			*path = o.beside(*path)
+		}
 	}
 	s.comment = o.comment
 	_, err := a.addServer(ctx, s)

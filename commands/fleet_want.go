@@ -58,7 +58,8 @@ func wantFleet(doc fleetfile.Document, have present, place string) (wantedFleet,
 	var servers []fleet.Server
 	for _, s := range doc.Servers {
 		o := serverAddOptions{name: s.Name, pools: s.Pool, typ: s.Type, isNew: s.New, reachFlags: reachFlags{
-			address: s.Address, probe: s.Probe, notify: s.Notify, control: s.Control, stats: s.Stats, view: s.View, credential: credentialFlags{keyFile: s.ControlKeyFile}}}
+			address: s.Address, probe: s.Probe, notify: s.Notify, control: s.Control, stats: s.Stats, view: s.View,
+			credential: credentialFlags{s.ControlKeyFile, s.ControlCertDir}}}
 		server, err := w.readServer(o)
 		if err != nil {
 			return w, fault(fleetfile.KindServer, s.Name, err)

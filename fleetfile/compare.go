@@ -80,7 +80,7 @@ func compare[T any](kind Kind, have, want []T, name func(T) string) (change, ext
 }
 
 // once are fields that say how a thing is made, not what it is.
-var once = map[string]bool{"secret-file": true, "control-key-file": true, "new": true}
+var once = map[string]bool{"secret-file": true, "control-key-file": true, "control-cert-dir": true, "new": true}
 
 // differing is the fields in which two things of a kind differ.
 func differing(have, want any) []Field {

@@ -43,8 +43,8 @@ type Key struct {
 	SecretFile string `yaml:"secret-file,omitempty"`
 }
 
-// Server is a nameserver without its credential. New and ControlKeyFile say how it
-// is added, and are never written.
+// Server is a nameserver without its credential. New, ControlKeyFile and
+// ControlCertDir say how it is added, and are never written.
 type Server struct {
 	Name           string   `yaml:"name"`
 	Type           string   `yaml:"type"`
@@ -57,4 +57,5 @@ type Server struct {
 	View           string   `yaml:"view,omitempty"`
 	New            bool     `yaml:"new,omitempty"`
 	ControlKeyFile string   `yaml:"control-key-file,omitempty"`
+	ControlCertDir string   `yaml:"control-cert-dir,omitempty"`
 }
