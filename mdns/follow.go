@@ -29,27 +29,51 @@ type follower struct {
 	behind bool   // the store was found behind the index; said once
 }
 
+// indexBatch is how many zones are handed on at once while the index is read.
+const indexBatch = 512
+
+// read reads the store's index. Entries are made of what was read while further
+// zones are: with a million of them each is seconds of a processor.
+func (f *follower) read(ctx context.Context) (fresh *index, pos int64, bad int, err error) {
+	fresh = newIndex()
+	batches, made := make(chan []fleet.Served, 4), make(chan struct{})
+	go func() {
+		defer close(made)
+		for batch := range batches {
+			for _, z := range batch {
+				e, err := makeEntry(z)
+				if err != nil {
+					bad++
+					f.log.Error("zone cannot be read", "zone", z.Name.String(), "err", err)
+					e = f.index.of(z.Name, z.ZoneID) // served on as it was
+				}
+				if e != nil {
+					fresh.put(e)
+				}
+			}
+		}
+	}()
+	batch := make([]fleet.Served, 0, indexBatch)
+	pos, err = f.source.Index(ctx, func(z fleet.Served) error {
+		if batch = append(batch, z); len(batch) == indexBatch {
+			batches <- batch
+			batch = make([]fleet.Served, 0, indexBatch)
+		}
+		return nil
+	})
+	batches <- batch
+	close(batches)
+	<-made
+	return fresh, pos, bad, err
+}
+
 // load reads the whole index. Where the old one has served a serial that the new
 // state is behind, the zone is held back. A state from before the old one is
 // refused, since it is of a lagging replica, unless the store is known to have
 // another history now: forked.
 func (f *follower) load(ctx context.Context, forked bool) error {
-	fresh := newIndex()
 	begin := f.now()
-	var bad int
-	pos, err := f.source.Index(ctx, func(z fleet.Served) error {
-		e, err := makeEntry(z)
-		if err != nil {
-			bad++
-			f.log.Error("zone cannot be read", "zone", z.Name.String(), "err", err)
-			if old := f.index.of(z.Name, z.ZoneID); old != nil { // served on as it was
-				fresh.put(old)
-			}
-			return nil
-		}
-		fresh.put(e)
-		return nil
-	})
+	fresh, pos, bad, err := f.read(ctx)
 	if err != nil {
 		return fmt.Errorf("load index: %w", err)
 	}

@@ -166,7 +166,6 @@ func measures() []measure {
 		{"soa", "SOA questions over UDP: each zone once after the start, then over and over", all, measureSOA},
 		{"changed", "one address of the big zone changed: from the commit to the first message of IXFR and of AXFR", ours, measureChanged},
 		{"ixfr", "IXFR of 20 changes of the big zone", all, measureIXFR},
-		{"change", "from a commit to the big zone to the first message of its new IXFR and AXFR", ours, measureChange},
 		{"budget", "all zones transferred by an mdns that may keep 32 MiB of content", ours, measureBudget},
 		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
 		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
