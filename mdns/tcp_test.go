@@ -101,7 +101,7 @@ func TestPipelinedQueriesAreAnsweredInOrder(t *testing.T) {
 func TestAnswersOvertakeLongTransfers(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
-	large, small := big(t, "z.test.", 1, 600000), big(t, "small.test.", 1, 5)
+	large, small := big(t, "z.test.", 1, 300000), big(t, "small.test.", 1, 5)
 	m.create(large)
 	m.create(small)
 	r := start(t, m, nil)

@@ -271,8 +271,21 @@ func (p *Postgres) URL(database string) string {
 // returns its URL.
 func (p *Postgres) NewDatabase(t T) string {
 	t.Helper()
+	return p.newDatabase(t)
+}
+
+// CopyDatabase is NewDatabase with what is in another database of this server,
+// which nobody may be connected to.
+func (p *Postgres) CopyDatabase(t T, url string) string {
+	t.Helper()
+	name, _, _ := strings.Cut(url[strings.LastIndexByte(url, '/')+1:], "?")
+	return p.newDatabase(t, "--template", name)
+}
+
+func (p *Postgres) newDatabase(t T, args ...string) string {
+	t.Helper()
 	name := "test_" + randomHex()[:16]
-	if err := p.run("createdb", name); err != nil {
+	if err := p.run("createdb", append(args, name)...); err != nil {
 		t.Fatalf("create database: %v", err)
 	}
 	t.Cleanup(func() {

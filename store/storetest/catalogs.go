@@ -146,6 +146,7 @@ var catalogTests = map[string]func(*testing.T, *env){
 		}
 	},
 	"the members of a pool are ordinary zones, and say what became of them": func(t *testing.T, e *env) {
+		bulk(t)
 		e.pool("eu")
 		us := e.pool("us")
 		eu, err := e.setCatalog("eu", "cat.example.")

@@ -117,6 +117,7 @@ var chunkTests = map[string]func(*testing.T, *env){
 		e.streamed(e.zone("small.example."), small)
 	},
 	"chunks follow every edit": func(t *testing.T, e *env) {
+		bulk(t)
 		z, s := e.large(5000)
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
@@ -149,6 +150,7 @@ var chunkTests = map[string]func(*testing.T, *env){
 		}
 	},
 	"an edit of very many chunks leaves them to be made again": func(t *testing.T, e *env) {
+		bulk(t)
 		z, s := e.large(40000)
 		var add []zone.RRset
 		for i := 0; i < 40000; i += 300 {
@@ -188,6 +190,7 @@ var chunkTests = map[string]func(*testing.T, *env){
 		e.streamed(z, s)
 	},
 	"damaged chunks are given up and the rows are read": func(t *testing.T, e *env) {
+		bulk(t)
 		for what, q := range map[string]string{
 			"another's data": `UPDATE chunks SET data = (SELECT data FROM chunks ORDER BY first DESC LIMIT 1) WHERE first = (SELECT first FROM chunks ORDER BY first DESC LIMIT 1 OFFSET 2)`,
 			"one is lost":    `DELETE FROM chunks WHERE first = (SELECT first FROM chunks ORDER BY first DESC LIMIT 1)`,

@@ -35,6 +35,7 @@ func (e *env) status() store.Status {
 
 var retentionTests = map[string]func(*testing.T, *env){
 	"what is past does not grow without end": func(t *testing.T, e *env) {
+		bulk(t)
 		p := e.pool("eu")
 		v := e.server("ns1", p)
 		z := e.create(content(t, "a.example.", 1, 3), p)

@@ -15,9 +15,10 @@ import (
 	"dnsctl/zone"
 )
 
-// Run tests a store on databases that newDatabase makes: each call returns the
-// URL of an empty one.
-func Run(t *testing.T, newDatabase func(t *testing.T) string) {
+// Run tests a store on databases that are made for it: each call of newDatabase
+// returns the URL of an empty one, each of migrated that of one with the tables of
+// a store and nothing in them.
+func Run(t *testing.T, newDatabase, migrated func(t *testing.T) string) {
 	groups := []struct {
 		name  string
 		tests map[string]func(*testing.T, *env)
@@ -45,7 +46,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) string) {
 			for name, test := range g.tests {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					url := newDatabase(t)
+					url := migrated(t)
 					e := &env{t: t, url: url, fresh: newDatabase, clock: &clock{now: time.UnixMilli(1_800_000_000_000)}}
 					e.Store = e.open(store.Options{AnySchema: true, Create: true})
 					if _, err := e.Init(t.Context(), "age1recipient"); err != nil {
@@ -83,6 +84,15 @@ func (e *env) open(o store.Options) *store.Store {
 		}
 	})
 	return s
+}
+
+// bulk is called by tests of many rows: make check, which is for every commit,
+// leaves them to make test.
+func bulk(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("many rows: make test runs it")
+	}
 }
 
 func name(text string) zone.Name { return zone.MustParseName(text) }
