@@ -145,6 +145,9 @@ func TestChangesBetweenAnyTwoVersionsLeadFromOneToTheOther(t *testing.T) {
 		last := len(h.versions) - 1
 		for from := range last {
 			for to := from + 1; to <= last; to++ {
+				if testing.Short() && to < last { // make test has them all
+					continue
+				}
 				p := pair{history: h.name, old: h.at(t, from, from, to), new: h.at(t, to, from, to)}
 				if p.client = p.new.Apex() == zone.Root && (from > 0 || to < last); p.client {
 					continue
