@@ -146,7 +146,7 @@ func TestAChangeMakesItsBlockAgainAndNoOther(t *testing.T) {
 func TestTransfersAreSignedInEveryMessage(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
-	s := big(t, "big.example.", 1, 60000)
+	s := big(t, "big.example.", 1, 20000)
 	m.create(s)
 	m.addKey(t, "pool.key.", "hmac-sha256.", keySecret, fleet.Scope{PoolID: testPool})
 	r := start(t, m, func(c *Config) { c.MaxMessage = 5000 })
