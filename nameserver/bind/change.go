@@ -233,15 +233,7 @@ func (d *driver) checkCatalog(ctx context.Context, z details) error {
 	if err != nil {
 		return nil // whoever deletes without a copy was asked about that
 	}
-	version, err := z.Name.Prepend("version")
-	if err != nil {
-		return nil
-	}
-	set, ok := content.Get(zone.ID{Owner: version.Key(), Type: zone.TypeTXT})
-	if v := set.Data.First(); ok && (v == "\x012" || v == "\x011") {
-		return fmt.Errorf("%w: it is a catalog zone", nameserver.ErrUntouchable)
-	}
-	return nil
+	return nameserver.CheckNoCatalog(content)
 }
 
 // Retransfer asks for an AXFR; named answers when that is queued.

@@ -1,13 +1,10 @@
 package bind
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -263,19 +260,5 @@ Then: dnsctl bootstrap %[1]s --wait
 // CheckConfig runs named-checkconf on a written configuration. checked is false
 // when the program is not installed.
 func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err error) {
-	program, err := exec.LookPath("named-checkconf")
-	if err != nil {
-		return false, nil
-	}
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, filepath.Join(dir, configFile))
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && out.Len() > 0 {
-			return true, fmt.Errorf("check %s: %s", configFile, bytes.TrimSpace(out.Bytes()))
-		}
-		return true, fmt.Errorf("check %s: %w", configFile, err)
-	}
-	return true, nil
+	return nameserver.RunChecker(ctx, "named-checkconf", filepath.Join(dir, configFile))
 }

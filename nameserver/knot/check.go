@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"dnsctl/nameserver"
 )
 
 // checkTime bounds how long a configuration may take to start.
@@ -38,7 +39,7 @@ func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err erro
 	if err := importConfig(ctx, programs[0], filepath.Join(tmp, "whole"), filepath.Join(dir, configFile)); err != nil {
 		return true, err
 	}
-	port, err := freePort(ctx)
+	port, err := nameserver.FreePort(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -57,7 +58,7 @@ func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err erro
 func importConfig(ctx context.Context, knotc, database, file string) error {
 	out, err := exec.CommandContext(ctx, knotc, "-C", database, "conf-import", file).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("check %s: %s", configFile, printable(string(bytes.TrimSpace(out))))
+		return fmt.Errorf("check %s: %s", configFile, nameserver.Printable(string(bytes.TrimSpace(out))))
 	}
 	return nil
 }
@@ -92,26 +93,6 @@ func move(from, to, dir string, port int) error {
 	return os.WriteFile(to, []byte(b.String()), 0o600)
 }
 
-// freePort is one of loopback that is free now, for UDP and TCP.
-func freePort(ctx context.Context) (int, error) {
-	var lc net.ListenConfig
-	for try := 0; ; try++ {
-		l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
-		}
-		p, err := lc.ListenPacket(ctx, "udp", l.Addr().String())
-		_ = l.Close()
-		if err == nil {
-			_ = p.Close()
-			return p.LocalAddr().(*net.UDPAddr).Port, nil
-		}
-		if try == 10 {
-			return 0, err
-		}
-	}
-}
-
 // startAndStop runs a knotd until it answers on its control socket.
 func startAndStop(ctx context.Context, knotd, database, at string) error {
 	var said tail
@@ -136,10 +117,10 @@ func startAndStop(ctx context.Context, knotd, database, at string) error {
 		}
 		select {
 		case <-ended:
-			return fmt.Errorf("check %s: knotd does not start: %s", configFile, printable(said.wait()))
+			return fmt.Errorf("check %s: knotd does not start: %s", configFile, nameserver.Printable(said.wait()))
 		case <-ctx.Done():
 			<-ended
-			return fmt.Errorf("check %s: knotd does not start: %s", configFile, printable(said.wait()))
+			return fmt.Errorf("check %s: knotd does not start: %s", configFile, nameserver.Printable(said.wait()))
 		case <-time.After(askSocket):
 		}
 	}

@@ -59,7 +59,7 @@ func refusal(u unit) error {
 			about += "." + u[itemItem]
 		}
 	}
-	return &refused{about: printable(about), says: printable(u[itemError])}
+	return &refused{about: nameserver.Printable(about), says: nameserver.Printable(u[itemError])}
 }
 
 func says(err error, what string) bool {

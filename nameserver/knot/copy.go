@@ -76,7 +76,7 @@ func (c *channel) content(ctx context.Context, name zone.Name) (*zone.Snapshot, 
 // readRecord reads a record as zone-read sends it.
 func readRecord(u unit) (zone.RRset, error) {
 	bad := func(err error) (zone.RRset, error) {
-		return zone.RRset{}, fmt.Errorf("%w: the record %s %s: %w", nameserver.ErrAnswer, printable(u[itemOwner]), printable(u[itemType]), err)
+		return zone.RRset{}, fmt.Errorf("%w: the record %s %s: %w", nameserver.ErrAnswer, nameserver.Printable(u[itemOwner]), nameserver.Printable(u[itemType]), err)
 	}
 	owner, err := zone.ParseName(u[itemOwner])
 	if err != nil {

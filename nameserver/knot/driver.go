@@ -78,9 +78,9 @@ func (d *driver) Info(ctx context.Context) (nameserver.Info, error) {
 		if info.Version == "" {
 			return fmt.Errorf("%w: no version", nameserver.ErrAnswer)
 		}
-		info.Version = "Knot DNS " + printable(info.Version)
+		info.Version = "Knot DNS " + nameserver.Printable(info.Version)
 		if len(answers[1]) > 0 {
-			info.Identity = printable(answers[1][0][itemData])
+			info.Identity = nameserver.Printable(answers[1][0][itemData])
 		}
 		return nil
 	})
@@ -180,7 +180,7 @@ func (c *channel) look(ctx context.Context, name zone.Name) (details, config, er
 	var in *zoneConf
 	for zoneID, list := range conf["zone"] {
 		if n, err := zone.ParseName(zoneID); err != nil || !n.Equal(name) {
-			return z, nil, fmt.Errorf("%w: asked for zone %s, it shows %s", nameserver.ErrAnswer, name, printable(zoneID))
+			return z, nil, fmt.Errorf("%w: asked for zone %s, it shows %s", nameserver.ErrAnswer, name, nameserver.Printable(zoneID))
 		}
 		in = new(zoneConf)
 		for _, it := range list {

@@ -32,7 +32,7 @@ func (c *channel) hasDatabase() error {
 		return nil
 	}
 	if file := configFileOf(args); file != "" {
-		return inFile(printable(file))
+		return inFile(nameserver.Printable(file))
 	}
 	return nil
 }

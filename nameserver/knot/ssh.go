@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"dnsctl/nameserver"
 	"dnsctl/report"
 )
 
@@ -152,7 +153,7 @@ func (t *tunnel) explain() error {
 func (t *tunnel) remedied(err error) error {
 	text := t.said.wait()
 	if text != "" {
-		err = fmt.Errorf("%w: ssh says: %s", err, printable(text))
+		err = fmt.Errorf("%w: ssh says: %s", err, nameserver.Printable(text))
 	}
 	for _, r := range remedies {
 		if strings.Contains(strings.ToLower(text), r.says) {

@@ -67,7 +67,7 @@ func (c *channel) zoneConfs(ctx context.Context) (map[string]*zoneConf, error) {
 			return nil
 		}
 		if u[itemID] != name {
-			return fmt.Errorf("%w: settings of zone %s among those of %s", nameserver.ErrAnswer, printable(u[itemID]), printable(name))
+			return fmt.Errorf("%w: settings of zone %s among those of %s", nameserver.ErrAnswer, nameserver.Printable(u[itemID]), nameserver.Printable(name))
 		}
 		now.put(u)
 		return nil
@@ -120,7 +120,7 @@ func (c *channel) statuses(ctx context.Context, zoneName string, got func(status
 // loaded, or it has expired, and is answered with SERVFAIL.
 func (s status) state() (nameserver.ZoneState, error) {
 	bad := func(what string) (nameserver.ZoneState, error) {
-		return nameserver.ZoneState{}, fmt.Errorf("%w: zone %s: %s", nameserver.ErrAnswer, printable(s.name), what)
+		return nameserver.ZoneState{}, fmt.Errorf("%w: zone %s: %s", nameserver.ErrAnswer, nameserver.Printable(s.name), what)
 	}
 	name, err := zone.ParseName(s.name)
 	if err != nil || s.name == "" {
@@ -133,7 +133,7 @@ func (s status) state() (nameserver.ZoneState, error) {
 	case "master", "primary":
 		z.Role = nameserver.Primary
 	default:
-		return bad("role " + strconv.Quote(printable(role)))
+		return bad("role " + strconv.Quote(nameserver.Printable(role)))
 	}
 	z.Detail = "role " + s.fields["role"]
 	switch catalog := s.fields["catalog"]; catalog {
@@ -143,7 +143,7 @@ func (s status) state() (nameserver.ZoneState, error) {
 		z.Detail += ", a catalog zone"
 	default:
 		z.Origin = nameserver.Cataloged
-		z.Detail += ", in catalog " + printable(strings.TrimPrefix(catalog, "@"))
+		z.Detail += ", in catalog " + nameserver.Printable(strings.TrimPrefix(catalog, "@"))
 	}
 	switch serial, has := s.fields["serial"]; {
 	case !has:
@@ -154,13 +154,13 @@ func (s status) state() (nameserver.ZoneState, error) {
 	default:
 		n, err := strconv.ParseUint(serial, 10, 32)
 		if err != nil {
-			return bad("serial " + strconv.Quote(printable(serial)))
+			return bad("serial " + strconv.Quote(nameserver.Printable(serial)))
 		}
 		z.Serial = new(zone.Serial(n))
 	}
 	for _, event := range []string{"refresh", "expiration"} {
 		if when := s.fields[event]; when != "" && when != "-" {
-			z.Detail += ", " + event + " " + printable(when)
+			z.Detail += ", " + event + " " + nameserver.Printable(when)
 		}
 	}
 	return z, nil
@@ -195,7 +195,7 @@ func (c config) complete(z *nameserver.ZoneState, in *zoneConf) {
 	if strings.HasPrefix(in.template, ownPrefix) {
 		z.Detail += ", template " + in.template
 	} else if len(masters) > 0 {
-		z.Detail += ", master " + printable(strings.Join(masters, " "))
+		z.Detail += ", master " + nameserver.Printable(strings.Join(masters, " "))
 	}
 }
 

@@ -1,12 +1,10 @@
 package nsd
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -226,19 +224,5 @@ Then: dnsctl bootstrap %[1]s --wait
 // CheckConfig runs nsd-checkconf on a written configuration. checked is false when
 // the program is not installed.
 func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err error) {
-	program, err := exec.LookPath("nsd-checkconf")
-	if err != nil {
-		return false, nil
-	}
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, filepath.Join(dir, configFile))
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && out.Len() > 0 {
-			return true, fmt.Errorf("check %s: %s", configFile, bytes.TrimSpace(out.Bytes()))
-		}
-		return true, fmt.Errorf("check %s: %w", configFile, err)
-	}
-	return true, nil
+	return nameserver.RunChecker(ctx, "nsd-checkconf", filepath.Join(dir, configFile))
 }

@@ -50,7 +50,7 @@ func refusal(status int, answer *httpjson.Decoder) error {
 	_ = answer.Value(&said) // often it is no JSON
 	text := fmt.Sprintf("HTTP status %d", status)
 	if said.Error != "" {
-		text = printable(said.Error)
+		text = nameserver.Printable(said.Error)
 	}
 	switch status {
 	case http.StatusNotFound:
@@ -68,18 +68,4 @@ func refusal(status int, answer *httpjson.Decoder) error {
 		return fmt.Errorf("%w: %s", nameserver.ErrRefused, text)
 	}
 	return fmt.Errorf("%w: %s", nameserver.ErrAnswer, text) // a redirection, a proxy's own troubles
-}
-
-// printable is a foreign text, cut short and without control characters.
-func printable(text string) string {
-	const most = 300
-	if len(text) > most {
-		text = text[:most] + "..."
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
 }

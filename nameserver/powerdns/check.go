@@ -5,12 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"dnsctl/nameserver"
 )
 
 // checkTime bounds how long a configuration may take to start.
@@ -39,7 +40,7 @@ func (Type) CheckConfig(ctx context.Context, dir string) (checked bool, err erro
 	if err := checkFiles(dir, tmp, file); err != nil {
 		return false, err
 	}
-	port, err := freePort(ctx)
+	port, err := nameserver.FreePort(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -75,26 +76,6 @@ func checkFiles(dir, tmp, file string) error {
 	return os.WriteFile(filepath.Join(tmp, configFile), []byte(kept.String()), 0o600)
 }
 
-// freePort is one of loopback that is free now, for UDP and TCP.
-func freePort(ctx context.Context) (int, error) {
-	var lc net.ListenConfig
-	for try := 0; ; try++ {
-		l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
-		}
-		p, err := lc.ListenPacket(ctx, "udp", l.Addr().String())
-		_ = l.Close()
-		if err == nil {
-			_ = p.Close()
-			return p.LocalAddr().(*net.UDPAddr).Port, nil
-		}
-		if try == 10 {
-			return 0, err
-		}
-	}
-}
-
 // startAndStop runs a pdns_server until it has started.
 func startAndStop(cmd *exec.Cmd) error {
 	out, err := cmd.StderrPipe()
@@ -108,7 +89,7 @@ func startAndStop(cmd *exec.Cmd) error {
 	var said []string
 	started := false
 	for lines := bufio.NewScanner(out); !started && lines.Scan(); {
-		line := printable(lines.Text())
+		line := nameserver.Printable(lines.Text())
 		started = strings.Contains(line, ready)
 		said = append(said, line)
 	}

@@ -59,7 +59,7 @@ func (d *driver) Info(ctx context.Context) (nameserver.Info, error) {
 	if err != nil {
 		return nameserver.Info{}, fmt.Errorf("ask %s: %w", d.base, err)
 	}
-	return nameserver.Info{Version: "PowerDNS " + printable(said.Version)}, nil
+	return nameserver.Info{Version: "PowerDNS " + nameserver.Printable(said.Version)}, nil
 }
 
 // listed is a zone as the API lists it.
@@ -120,15 +120,15 @@ func (d *driver) list(ctx context.Context, query string, yield func(listed) erro
 func stateOf(z listed) (nameserver.ZoneState, error) {
 	name, err := zone.ParseName(z.Name)
 	if err != nil || z.Name == "" || z.Kind == "" || z.Serial == nil {
-		return nameserver.ZoneState{}, fmt.Errorf("%w: a zone without a name, a kind or a serial: %s", nameserver.ErrAnswer, printable(z.Name))
+		return nameserver.ZoneState{}, fmt.Errorf("%w: a zone without a name, a kind or a serial: %s", nameserver.ErrAnswer, nameserver.Printable(z.Name))
 	}
-	s := nameserver.ZoneState{Name: name.Lower(), Role: roleOf(z.Kind), Origin: nameserver.Runtime, Detail: "kind " + printable(z.Kind)}
+	s := nameserver.ZoneState{Name: name.Lower(), Role: roleOf(z.Kind), Origin: nameserver.Runtime, Detail: "kind " + nameserver.Printable(z.Kind)}
 	if len(z.Masters) > 0 {
-		s.Detail += ", masters " + printable(strings.Join(z.Masters, " "))
+		s.Detail += ", masters " + nameserver.Printable(strings.Join(z.Masters, " "))
 	}
 	if z.Catalog != "" {
 		s.Origin = nameserver.Cataloged
-		s.Detail += ", in catalog " + printable(z.Catalog)
+		s.Detail += ", in catalog " + nameserver.Printable(z.Catalog)
 	}
 	switch {
 	case s.Role == nameserver.Other:
@@ -226,7 +226,7 @@ func (d *driver) lists(ctx context.Context, name zone.Name) (found bool, err err
 	err = d.list(ctx, "?dnssec=false&zone="+url.QueryEscape(nameText(name)), func(z listed) error {
 		found = true
 		if n, err := zone.ParseName(z.Name); err != nil || !n.Equal(name) {
-			return fmt.Errorf("%w: asked for one zone, it lists %s", nameserver.ErrAnswer, printable(z.Name))
+			return fmt.Errorf("%w: asked for one zone, it lists %s", nameserver.ErrAnswer, nameserver.Printable(z.Name))
 		}
 		return nil
 	})
