@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"dnsctl/nameserver"
@@ -28,6 +29,7 @@ const (
 	longestLine  = 64 << 10         // of an answer
 	connectTime  = 5 * time.Second  // and the TLS handshake as long again
 	silenceLimit = 30 * time.Second // NSD answers at once, or reloads meanwhile
+	longestWait  = 320 * time.Millisecond
 	// longestCommand is what NSD reads of a command's line, and longestInput of one
 	// that follows it.
 	longestCommand = 1000
@@ -38,8 +40,20 @@ const (
 // line of the answer, without its end. Input is written while the answer is read:
 // NSD answers each line before it reads the next, so neither may wait for the
 // other. A nil error means that the answer came whole.
+//
+// A connection that NSD closes without a word is tried again: it has not done the
+// command, whose answer has a line at least (but where there is nothing to list).
+// It does so to an eleventh connection, and to one whose handshake goes on while it
+// prints statistics to another.
 func (c channel) do(ctx context.Context, command string, input []string, line func(string) error) error {
 	err := c.exchange(ctx, command, input, line)
+	for wait := 10 * time.Millisecond; wait <= longestWait && isClosed(err) && ctx.Err() == nil; wait *= 2 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+			err = c.exchange(ctx, command, input, line)
+		}
+	}
 	if err == nil {
 		return nil
 	}
@@ -70,8 +84,7 @@ func (c channel) exchange(ctx context.Context, command string, input []string, l
 	if err != nil {
 		_ = conn.SetDeadline(time.Unix(1, 0)) // it writes no more
 	}
-	// Where the command was not taken, an answer of nothing says nothing.
-	if werr := <-wrote; werr != nil && (err == nil || errors.Is(err, errNothing)) {
+	if werr := <-wrote; werr != nil && err == nil {
 		err = fmt.Errorf("%w: %w", nameserver.ErrAnswer, werr)
 	}
 	return err
@@ -92,8 +105,11 @@ func (c channel) connect(ctx context.Context) (net.Conn, error) {
 	t := tls.Client(conn, c.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		if isAuth(err) {
+		switch {
+		case isAuth(err):
 			return nil, fmt.Errorf("%w: %w", nameserver.ErrAuth, err)
+		case isEnd(err):
+			return nil, errHandshake
 		}
 		return nil, fmt.Errorf("%w: TLS: %w", nameserver.ErrUnreachable, err)
 	}
@@ -108,9 +124,19 @@ func isAuth(err error) bool {
 	return errors.Is(err, errServerCert) || errors.As(err, &unknown) || errors.As(err, &op) && op.Op == "remote error"
 }
 
-// errNothing says that the connection was closed without an answer: NSD does that
-// to an eleventh one, and where there is nothing to list.
-var errNothing = fmt.Errorf("%w: it closed the connection without one", nameserver.ErrAnswer)
+// errNothing says that the connection was closed without an answer, errHandshake
+// that it was before a command could be sent.
+var (
+	errNothing   = fmt.Errorf("%w: it closed the connection without one", nameserver.ErrAnswer)
+	errHandshake = fmt.Errorf("%w: TLS: it closed the connection in the handshake", nameserver.ErrUnreachable)
+)
+
+func isClosed(err error) bool { return errors.Is(err, errNothing) || errors.Is(err, errHandshake) }
+
+// isEnd says whether err is that of a connection which the other side has closed.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
 
 func answerError(err error) error {
 	if isAuth(err) {
@@ -149,7 +175,7 @@ func read(ctx context.Context, conn net.Conn, line func(string) error) error {
 		switch {
 		case err == io.EOF && len(text) == 0 && some:
 			return nil
-		case err == io.EOF && len(text) == 0:
+		case isEnd(err) && len(text) == 0 && !some:
 			return errNothing
 		case err == io.EOF:
 			return fmt.Errorf("%w: it ends in the middle of a line", nameserver.ErrAnswer)

@@ -8,10 +8,13 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"dnsctl/nameserver"
+	"dnsctl/testbed"
 )
 
 // fake is a control channel on a socket that does with each connection what a test
@@ -91,6 +94,50 @@ func TestAnNSDThatDiesHasNotListedAll(t *testing.T) {
 	}
 }
 
+// TestAConnectionClosedWithoutAWordIsTriedAgain is what NSD does to others while it
+// prints statistics.
+func TestAConnectionClosedWithoutAWordIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, reads := range []bool{true, false} {
+		var n atomic.Int32
+		c := fake(t, func(conn net.Conn) {
+			switch last := n.Add(1) == 4; {
+			case last:
+				says("ok\n")(conn)
+			case reads:
+				says("")(conn)
+			}
+		})
+		if err := c.order(t.Context(), "write"); err != nil || n.Load() != 4 {
+			t.Errorf("reads=%v: %v after %d connections", reads, err, n.Load())
+		}
+	}
+}
+
+// TestAListOfNothingIsProved by the statistics' number of zones.
+func TestAListOfNothingIsProved(t *testing.T) {
+	t.Parallel()
+	for stats, want := range map[string]error{
+		"zone.master=0\nzone.slave=0\n": nil,
+		"zone.master=0\nzone.slave=2\n": nameserver.ErrAnswer,
+		"zone.master=1\nzone.slave=0\n": nameserver.ErrAnswer,
+		"server0.queries=0\n":           nameserver.ErrAnswer,
+		"":                              nameserver.ErrAnswer,
+	} {
+		d := &driver{control: fake(t, func(conn net.Conn) {
+			switch command, _ := bufio.NewReader(conn).ReadString('\n'); command {
+			case header + "stats_noreset\n":
+				_, _ = conn.Write([]byte(stats))
+			case header + "status\n":
+				_, _ = conn.Write([]byte("version: 4.6.1\n"))
+			}
+		})}
+		if err := d.Inventory(t.Context(), func(nameserver.ZoneState) error { return nil }); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", stats, err, want)
+		}
+	}
+}
+
 func TestSilenceEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	d := &driver{control: fake(t, func(conn net.Conn) { _, _ = bufio.NewReader(conn).ReadString('\x00') })}
@@ -167,5 +214,54 @@ func TestStrangersAreNotTalkedTo(t *testing.T) {
 		if good := what == "its own"; good != (err == nil) || !good && !errors.Is(err, nameserver.ErrAuth) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestCommandsBesideStatistics has NSD print statistics, which ends other
+// connections that are in their handshake, or gives them the statistics as an
+// answer: that is an error, or a command that is sent again, and never a list with
+// fewer zones.
+func TestCommandsBesideStatistics(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, testbed.NSDOptions{}, map[string]string{"a.test": zoneText})
+	z := r.config("a.test.", "1")
+	r.prepare(t, z)
+	r.add(t, z)
+	d := r.Driver.(*driver)
+	before := 0
+	count := func(nameserver.ZoneState) error { before++; return nil }
+	if err := d.Inventory(t.Context(), count); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var lists, errs atomic.Int32
+	for range 2 {
+		all.Go(func() {
+			for range 50 {
+				if err := d.reloaded(t.Context()); err != nil {
+					t.Log(err)
+				}
+			}
+		})
+		all.Go(func() {
+			for range 50 {
+				zones := 0
+				switch err := d.Inventory(t.Context(), func(nameserver.ZoneState) error { zones++; return nil }); {
+				case errors.Is(err, nameserver.ErrAnswer):
+					errs.Add(1)
+				case err != nil:
+					t.Error(err)
+				case zones != before:
+					t.Errorf("%d zones, want %d", zones, before)
+				default:
+					lists.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d lists, %d errors", lists.Load(), errs.Load())
+	if lists.Load() == 0 {
+		t.Error("no list came through")
 	}
 }
