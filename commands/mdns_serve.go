@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"dnsctl/dnsclient"
@@ -285,12 +286,16 @@ func (a *App) listenHTTP(ctx context.Context) (net.Listener, error) {
 		}
 		return nil, listenHint(fmt.Errorf("serve metrics and health: %w", err))
 	}
-	return l, nil
+	return netutil.LimitListener(l, httpConns), nil
 }
+
+// httpConns is how many connections are taken for metrics and health at a time; more
+// wait, so that they never take the descriptors of transfers.
+const httpConns = 64
 
 // serveHTTP serves until ctx ends.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

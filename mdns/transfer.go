@@ -211,7 +211,9 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 		s.log.Error("transfer failed", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
 	case err != nil:
 		result = "aborted"
-		s.log.Warn("transfer ended early", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
+		if s.quiet.allow(o.c.peer.Addr()) {
+			s.log.Warn("transfer ended early", "zone", e.apex.String(), "serial", uint32(serial), "peer", o.c.peer.String(), "err", err)
+		}
 	default:
 		r.counts.add(r.proto(), r.q.Question.Type, wire.RcodeSuccess)
 		if s.log.Enabled(ctx, slog.LevelDebug) { // the texts cost more than a small zone's transfer
