@@ -248,54 +248,59 @@ func latest(all []int64) *zone.Serial {
 	return last
 }
 
-// selectServed selects what scanServed reads.
-const selectServed = `SELECT z.id, z.name, z.name_case, z.kind, e.id, e.version, e.serial, e.soa, e.octets,
-	COALESCE((SELECT string_agg(CAST(m.pool_id AS TEXT), ',') FROM memberships m WHERE m.zone_id = z.id AND m.deleted_at IS NULL), '')
+// selectServed selects what scanServed reads, selectServedPools the pools of zones beside
+// it: a list for each zone in the same statement takes a database longer than both.
+const (
+	selectServed = `SELECT z.id, z.name, z.name_case, z.kind, e.id, e.version, e.serial, e.soa, e.octets
 	FROM zones z JOIN editions e ON e.zone_id = z.id WHERE z.deleted_at IS NULL`
+	selectServedPools = `SELECT zone_id, pool_id FROM memberships WHERE deleted_at IS NULL`
+)
+
+// membership is a zone's in a pool.
+type membership struct{ zone, pool int64 }
+
+func compareMembership(a, b membership) int {
+	return cmp.Or(cmp.Compare(a.zone, b.zone), cmp.Compare(a.pool, b.pool))
+}
+
+// memberships are sorted by zone and pool.
+type memberships []membership
+
+func (m *memberships) scan(rows *sqlx.Rows) error {
+	var one membership
+	if err := rows.Scan(&one.zone, &one.pool); err != nil {
+		return err
+	}
+	*m = append(*m, one)
+	return nil
+}
+
+// of is the pools of a zone.
+func (m memberships) of(zoneID int64) []int64 {
+	at, _ := slices.BinarySearchFunc(m, membership{zone: zoneID}, compareMembership)
+	var pools []int64
+	for ; at < len(m) && m[at].zone == zoneID; at++ {
+		pools = append(pools, m[at].pool)
+	}
+	return pools
+}
 
 // scanServed reads a row. One that is malformed is no error, but says so: the
 // other zones are served all the same.
-func scanServed(rows *sqlx.Rows) (fleet.Served, error) {
+func scanServed(rows *sqlx.Rows, m memberships) (fleet.Served, error) {
 	var v fleet.Served
 	var key, spelled, soa sql.RawBytes
-	var pools sql.RawBytes
-	err := rows.Scan(&v.ZoneID, &key, &spelled, &v.Kind, &v.Edition, &v.Version, &v.Serial, &soa, &v.Octets, &pools)
+	err := rows.Scan(&v.ZoneID, &key, &spelled, &v.Kind, &v.Edition, &v.Version, &v.Serial, &soa, &v.Octets)
 	if err != nil {
 		return v, err
 	}
+	v.Pools = m.of(v.ZoneID)
 	if v.Name, err = nameOf(key, spelled); err != nil {
 		v.Damage = fmt.Errorf("%w: zone %d: %w", fleet.ErrCorrupt, v.ZoneID, err)
 		return v, nil
 	}
-	if v.SOA, v.Damage = unpackSOA(soa, v.Name); v.Damage != nil {
-		return v, nil
-	}
-	if v.Pools, err = idList(pools); err != nil {
-		v.Damage = fmt.Errorf("%w: pools of zone %q: %w", fleet.ErrCorrupt, v.Name, err)
-	}
+	v.SOA, v.Damage = unpackSOA(soa, v.Name)
 	return v, nil
-}
-
-// idList reads ids with commas between them and sorts them.
-func idList(text []byte) ([]int64, error) {
-	out := make([]int64, 0, 1)
-	var n int64
-	for i, c := range text {
-		switch {
-		case c == ',':
-			out = append(out, n)
-			n = 0
-		case c >= '0' && c <= '9':
-			n = n*10 + int64(c-'0')
-		default:
-			return nil, fmt.Errorf("%q is not a list of ids (at %d)", text, i)
-		}
-	}
-	if len(text) > 0 {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out, nil
 }
 
 // Index yields every live zone of every kind, those with damage too, in any order, and returns the feed
@@ -305,8 +310,13 @@ func (s *Store) Index(ctx context.Context, yield func(fleet.Served) error) (pos 
 		if pos, err = t.head(ctx); err != nil {
 			return err
 		}
+		var m memberships
+		if err := t.each(ctx, m.scan, selectServedPools); err != nil {
+			return err
+		}
+		slices.SortFunc(m, compareMembership)
 		return t.each(ctx, func(rows *sqlx.Rows) error {
-			v, err := scanServed(rows)
+			v, err := scanServed(rows, m)
 			if err != nil {
 				return err
 			}
@@ -322,8 +332,13 @@ func (s *Store) Served(ctx context.Context, zoneIDs []int64) ([]fleet.Served, er
 	var out []fleet.Served
 	err := s.view(ctx, func(t *tx) error {
 		out = make([]fleet.Served, 0, len(zoneIDs))
+		var m memberships
+		if err := in(ctx, t, zoneIDs, m.scan, selectServedPools+` AND zone_id IN (?)`); err != nil {
+			return err
+		}
+		slices.SortFunc(m, compareMembership)
 		return in(ctx, t, zoneIDs, func(rows *sqlx.Rows) error {
-			v, err := scanServed(rows)
+			v, err := scanServed(rows, m)
 			out = append(out, v)
 			return err
 		}, selectServed+` AND z.id IN (?)`)
