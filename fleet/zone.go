@@ -61,6 +61,12 @@ type Membership struct {
 	LastSerial  zone.Serial // when it was deleted
 }
 
+// Loaded is an edition's content and the version it is of.
+type Loaded struct {
+	Content *zone.Snapshot
+	Version int64
+}
+
 // Served is what the hidden primary needs of a zone to answer for it without
 // its content.
 type Served struct {

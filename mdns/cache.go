@@ -26,6 +26,8 @@ type cache struct {
 	mu      sync.Mutex
 	kept    *lru[int64, *content] // by edition
 	flights map[int64]*flight
+	small   []small // loads that wait to be done together
+	workers int     // that do so
 }
 
 // streamMin is how large a zone must be, in octets, for its transfer to begin
@@ -84,12 +86,17 @@ func (k *cache) begin(ctx context.Context, e *entry) (c *content, f *flight, fir
 	}
 	k.mu.Lock()
 	f, wait := k.flights[e.edition]
+	_, older := k.kept.get(e.edition)
+	together := e.octets > 0 && e.octets < streamMin && !older
 	if !wait {
 		f = newFlight()
 		k.flights[e.edition] = f
+		if together {
+			k.loadTogether(context.WithoutCancel(ctx), f, e)
+		}
 	}
 	k.mu.Unlock()
-	if !wait {
+	if !wait && !together {
 		// The load is finished for the others who wait even when this request ends.
 		go k.fly(context.WithoutCancel(ctx), f, e)
 	}
@@ -119,6 +126,11 @@ func (k *cache) fly(ctx context.Context, f *flight, e *entry) {
 	}
 	f.c, f.err = k.load(ctx, e, read)
 	<-k.loads
+	k.land(f, e)
+}
+
+// land gives what was loaded, or why it was not, to those who wait.
+func (k *cache) land(f *flight, e *entry) {
 	k.mu.Lock()
 	delete(k.flights, e.edition)
 	if f.err == nil && f.c.version >= e.version {

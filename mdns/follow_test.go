@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ func TestAServedSerialNeverGoesBack(t *testing.T) {
 	}
 	// Its content lags too, which nobody has in memory yet.
 	m.with(func(m *memory) { m.zones[id].stale = s5 })
-	if _, rcode := a(t, r, "host10.z.test."); rcode != dns.RcodeServerFailure {
+	if _, rcode := a(t, r, "host10.z.test."); rcode != dns.RcodeRefused { // as a zone that was deleted meanwhile
 		t.Errorf("lagging content: %s", dns.RcodeToString[rcode])
 	}
 	m.with(func(m *memory) { m.feed = whole; m.zones[id].stale = nil })
@@ -160,7 +161,7 @@ func TestAServedSerialNeverGoesBack(t *testing.T) {
 		}
 	})
 	testbed.Eventually(t, 10*time.Second, func() bool { return r.Position() == 5 })
-	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeServerFailure {
+	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeRefused { // as a zone that was deleted meanwhile
 		t.Errorf("a zone put back: %s", dns.RcodeToString[rcode])
 	}
 	if got, _ := soa(t, r, "fine.test."); got != 1 {
@@ -220,7 +221,7 @@ func TestANewEpochIsTakenUpAtOnce(t *testing.T) {
 		m.entry(fleet.FeedConfig, nil)
 	})
 	testbed.Eventually(t, 10*time.Second, func() bool { return r.Position() == 2 })
-	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeServerFailure {
+	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeRefused { // as a zone that was deleted meanwhile
 		t.Errorf("a zone put back, before the epoch is finished: %s", dns.RcodeToString[rcode])
 	}
 	m.change(id, put(t, s5, "", "y.z.test. 60 IN A 192.0.2.1\n"))
@@ -452,7 +453,7 @@ func TestAForkThatComesWhileItIsLookedForIsSeen(t *testing.T) {
 		}
 	})
 	testbed.Eventually(t, 10*time.Second, func() bool { return counter(t, r, "dnsctl_mdns_index_loads_total") == 2 })
-	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeServerFailure {
+	if _, rcode := soa(t, r, "z.test."); rcode != dns.RcodeRefused { // as a zone that was deleted meanwhile
 		t.Errorf("a zone that the fork has at a lower serial: %s", dns.RcodeToString[rcode])
 	}
 }
@@ -485,4 +486,60 @@ func TestAFeedThatIsCompactedPastTheIndexReloadsIt(t *testing.T) {
 	if n := counter(t, r, "dnsctl_mdns_index_loads_total"); n < 2 {
 		t.Errorf("index loaded %v times", n)
 	}
+}
+
+// TestSmallZonesThatWaitAreLoadedTogether holds the store up: what is asked for
+// meanwhile comes with a few questions to it, but for a zone of which it gives
+// nothing.
+func TestSmallZonesThatWaitAreLoadedTogether(t *testing.T) {
+	t.Parallel()
+	const zones = 100
+	m := newMemory()
+	for i := range zones {
+		m.create(big(t, fmt.Sprintf("z%d.test.", i), 1, 20))
+	}
+	lost := m.create(big(t, "lost.test.", 1, 20))
+	r := start(t, m, nil)
+	m.with(func(m *memory) {
+		m.hold = make(chan struct{})
+		z := *m.zones[lost]
+		z.Edition = -1 // what the index has is not there
+		m.zones[lost] = &z
+	})
+	ask := func(name string) (rcode, answers int) {
+		c := &dns.Client{Timeout: time.Minute}
+		got, _, err := c.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeA), r.addr)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return -1, 0
+		}
+		return got.Rcode, len(got.Answer)
+	}
+	var all sync.WaitGroup
+	for i := range zones {
+		all.Go(func() {
+			if rcode, n := ask(fmt.Sprintf("host10.z%d.test.", i)); rcode != dns.RcodeSuccess || n != 1 {
+				t.Errorf("z%d: rcode %d, %d answers", i, rcode, n)
+			}
+		})
+	}
+	all.Go(func() {
+		if rcode, _ := ask("host10.lost.test."); rcode != dns.RcodeRefused { // as a zone that was deleted meanwhile
+			t.Errorf("lost: rcode %d", rcode)
+		}
+	})
+	testbed.Eventually(t, time.Minute, func() bool {
+		r.cache.mu.Lock()
+		defer r.cache.mu.Unlock()
+		return len(r.cache.flights) == zones+1
+	})
+	hold := m.hold
+	m.with(func(m *memory) { m.hold = nil })
+	close(hold)
+	all.Wait()
+	m.with(func(m *memory) {
+		if m.batches == 0 || m.batches > zones/4 {
+			t.Errorf("%d questions for %d zones", m.batches, zones)
+		}
+	})
 }

@@ -66,7 +66,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		cacheBytes:     gauge("cache_bytes", "Estimated octets of zone content in memory."),
 		cacheZones:     gauge("cache_zones", "Zones whose content is in memory."),
 		cacheHits:      counter("cache_hits_total", "Requests that found the zone's content in memory."),
-		cacheLoads:     vec("cache_loads_total", "Zone contents made current: by stored changes, or read whole.", "how"),
+		cacheLoads:     vec("cache_loads_total", "Zone contents made current: by stored changes, read whole, or read together with others.", "how"),
 		cacheEvictions: counter("cache_evictions_total", "Zone contents dropped for lack of room."),
 		zones:          gauge("zones", "Zones in the index."),
 		position:       gauge("feed_position", "Position in the change feed that the index is at."),

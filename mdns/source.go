@@ -33,6 +33,10 @@ type Content interface {
 	// RRsets in canonical order, again and again, first with those of the apex. The
 	// error wraps fleet.ErrNoZone when there is no such edition.
 	Stream(ctx context.Context, edition int64, read func(version int64, sets iter.Seq[zone.RRset])) (s *zone.Snapshot, version int64, err error)
+	// Snapshots is the contents of several editions, which should be small, in fewer
+	// questions to the store than they are. What there is not or cannot be read is
+	// left out, and Stream says why.
+	Snapshots(ctx context.Context, editions []int64) (map[int64]fleet.Loaded, error)
 	// Deltas is the unbroken chain of stored changes that leads from one serial
 	// of the edition to another, oldest first; nil when history does not reach
 	// back that far, or when the chain is larger than maxOctets as stored.

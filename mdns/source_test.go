@@ -32,6 +32,7 @@ type memory struct {
 	fail    error         // returned by every method
 	hold    chan struct{} // when set, Stream waits for it
 	loads   int           // of Stream
+	batches int           // of Snapshots
 	heads   int           // times that Head was asked for
 	broken  error         // Stream fails with it when it has given a part
 	parts   chan struct{} // when set, Stream waits for it before each part but the first
@@ -176,6 +177,17 @@ func (m *memory) Feed(_ context.Context, after int64, limit int) ([]fleet.FeedEn
 		}
 	}
 	return out, m.fail
+}
+
+func (m *memory) Snapshots(ctx context.Context, editions []int64) (map[int64]fleet.Loaded, error) {
+	m.with(func(m *memory) { m.batches++ })
+	out := map[int64]fleet.Loaded{}
+	for _, edition := range editions {
+		if s, version, err := m.Stream(ctx, edition, nil); err == nil {
+			out[edition] = fleet.Loaded{Content: s, Version: version}
+		}
+	}
+	return out, nil
 }
 
 func (m *memory) Stream(_ context.Context, edition int64, read func(int64, iter.Seq[zone.RRset])) (*zone.Snapshot, int64, error) {

@@ -20,14 +20,6 @@ var rrsetColumns = []string{"content_id", "owner", "type", "covers", "ttl", "own
 // column that is read costs time.
 const rrsetFields = `r.owner, (r.ttl << 32) | (CAST(r.type AS BIGINT) << 16) | r.covers, r.owner_case, r.rdata`
 
-// selectSnapshot is one statement, which sees one state of the database without
-// a transaction. The SOA's row carries the edition's version and number of
-// RRsets.
-const selectSnapshot = `SELECT ` + rrsetFields + `, CASE WHEN r.type = 6 THEN
-	(SELECT CAST(e.version AS TEXT) || ' ' || CAST(e.rrsets AS TEXT) FROM editions e JOIN zones z ON z.id = e.zone_id WHERE e.id = ? AND z.name = r.owner) END
-	FROM rrsets r WHERE r.content_id = (SELECT e.content_id FROM editions e JOIN zones z ON z.id = e.zone_id WHERE e.id = ? AND z.purged_at IS NULL)
-	ORDER BY r.owner, r.type, r.covers`
-
 // nameCase is what is kept of a name beside its key: its wire form where that
 // is not the lower-case one, else NULL.
 func nameCase(n zone.Name) any {
@@ -212,82 +204,6 @@ func (s *Store) Content(ctx context.Context, edition int64, yield func(zone.Key,
 		return s.explain(ctx, err)
 	}
 	return nil
-}
-
-type rrsetOf struct {
-	key zone.Key
-	set zone.RRset
-}
-
-var errNoApex = fmt.Errorf("%w: there is no SOA at the zone apex", fleet.ErrCorrupt)
-
-func (s *Store) load(ctx context.Context, edition int64, read func(int64, iter.Seq[zone.RRset])) (*zone.Snapshot, int64, error) {
-	stmt, err := s.prepared(ctx, selectSnapshot) //nolint:sqlclosecheck // the store keeps it until it is closed
-	if err != nil {
-		return nil, 0, err
-	}
-	rows, err := stmt.QueryContext(ctx, edition, edition)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
-	var b *zone.Builder
-	var apex zone.Key
-	var first []rrsetOf // what the apex owns before its SOA
-	var version int64
-	given := 0
-	var r rrsetRow
-	dest := append(r.dest(), &r.header)
-	for rows.Next() {
-		if err := rows.Scan(dest...); err != nil {
-			return nil, 0, err
-		}
-		key, set, err := r.set()
-		switch {
-		case err != nil:
-			return nil, 0, err
-		case b != nil && key.Under(apex):
-			if read != nil && (b.Len()-given >= part || given == 0 && key != apex) {
-				read(version, b.From(given))
-				given = b.Len()
-			}
-			b.AddKeyed(key, set)
-			if !b.Sorted() {
-				return nil, 0, r.corrupt("it is out of order")
-			}
-		case b != nil:
-			return nil, 0, r.corrupt("it is not in the zone")
-		case r.header == nil:
-			first = append(first, rrsetOf{key, set})
-		default:
-			var n int
-			if _, err := fmt.Sscan(string(r.header), &version, &n); err != nil {
-				return nil, 0, err
-			}
-			b, apex = zone.NewBuilder(set.Owner, n), key
-			for _, f := range first {
-				if f.key != apex {
-					return nil, 0, fmt.Errorf("%w: RRset %s %s: it is not in the zone", fleet.ErrCorrupt, f.set.Owner, f.set.Type)
-				}
-				b.AddKeyed(f.key, f.set)
-			}
-			b.AddKeyed(key, set)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, err
-	}
-	if b == nil {
-		return nil, 0, errNoApex
-	}
-	if read != nil && b.Len() > given {
-		read(version, b.From(given))
-	}
-	snap, err := b.Build()
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", fleet.ErrCorrupt, err)
-	}
-	return snap, version, nil
 }
 
 // Owners is the RRsets that the owners with these keys have in an edition, in

@@ -223,6 +223,9 @@ func TestDamagedRowsAreNamedAndNeverPanic(t *testing.T) {
 				if c.rrs && !strings.Contains(err.Error(), " A:") && !strings.Contains(err.Error(), "type A") {
 					t.Errorf("the row is not named: %v", err)
 				}
+				if got, err := s.Snapshots(t.Context(), []int64{z.Edition.ID, 99}); err != nil || len(got) != 0 {
+					t.Errorf("snapshots: %v, %v", got, err)
+				}
 			})
 		})
 	}

@@ -52,6 +52,39 @@ var contentTests = map[string]func(*testing.T, *env){
 			t.Errorf("zone: %v", err)
 		}
 	},
+	"contents read together are those that each has alone": func(t *testing.T, e *env) {
+		want := map[int64]*zone.Snapshot{}
+		versions := map[int64]int64{}
+		ask := []int64{99}
+		for i := range 70 { // more than one statement asks for
+			z := e.create(content(t, fmt.Sprintf("z%d.example.", i), 1, i%9))
+			if i%3 == 0 {
+				z = e.change(z, 2)
+			}
+			s, version, err := e.Snapshot(t.Context(), z.Edition.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[z.Edition.ID], versions[z.Edition.ID] = s, version
+			ask = append(ask, z.Edition.ID)
+		}
+		purged := e.create(content(t, "gone.example.", 1, 3))
+		ask = append(ask, purged.Edition.ID)
+		e.delete(purged, true)
+		got, err := e.Snapshots(t.Context(), ask)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%d of %d, %v", len(got), len(want), err)
+		}
+		for id, w := range want {
+			g := got[id]
+			if g.Version != versions[id] || g.Content.Apex() != w.Apex() || !slices.Equal(slices.Collect(g.Content.All()), slices.Collect(w.All())) {
+				t.Errorf("%s: version %d, want %d", w.Apex(), g.Version, versions[id])
+			}
+		}
+		if got, err := e.Snapshots(t.Context(), nil); err != nil || len(got) != 0 {
+			t.Errorf("of none: %v, %v", got, err)
+		}
+	},
 	"a zone is given in parts while it is read": func(t *testing.T, e *env) {
 		s := content(t, "example.org.", 1, 1200)
 		z := e.create(s)
