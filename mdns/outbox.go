@@ -2,6 +2,9 @@ package mdns
 
 import (
 	"context"
+	"encoding/binary"
+	"net"
+	"sync"
 	"time"
 
 	"dnsctl/wire"
@@ -14,6 +17,8 @@ type outbox struct {
 	buf   []byte
 	sent  int64     // octets written
 	until time.Time // end of a transfer; zero outside one
+
+	pieces *pieces // of messages before those in buf; nil when there are none
 
 	transferred bool // the present query was answered by a transfer
 }
@@ -58,14 +63,84 @@ const writeMany = 32 << 10
 // flush writes what is waiting: whole messages, so that others may write theirs
 // after it.
 func (o *outbox) flush() error {
-	if len(o.buf) == 0 {
+	if len(o.buf) == 0 && o.pieces == nil {
 		return nil
 	}
 	o.c.writing.Lock()
 	defer o.c.writing.Unlock()
 	o.c.pace.endAt(o.until)
-	n, err := o.c.conn.Write(o.buf)
+	var n int
+	var err error
+	if o.pieces != nil {
+		n, err = o.c.pace.writeAll(o.pieces.with(o.buf))
+		o.pieces.reset()
+		piecesPool.Put(o.pieces)
+		o.pieces = nil
+	} else {
+		n, err = o.c.conn.Write(o.buf)
+	}
 	o.sent += int64(n)
 	o.buf = o.buf[:0]
 	return err
+}
+
+// total is how many octets were written and wait to be.
+func (o *outbox) total() int64 {
+	n := o.sent + int64(len(o.buf))
+	if o.pieces != nil {
+		n += int64(o.pieces.octets)
+	}
+	return n
+}
+
+// pieces are messages, each of a body that is written from where it is, and what
+// belongs before and behind it. Over TLS there are none: what is encrypted is
+// copied in any case.
+type pieces struct {
+	list   [3*piecesMost + 1][]byte
+	n      int
+	octets int
+	heads  [piecesMost * (wire.LengthPrefix + wire.HeaderLen + imageTail)]byte
+	used   int
+}
+
+// piecesMost is how many messages are written at once, mostly of 64 KiB.
+const piecesMost = 8
+
+var piecesPool = sync.Pool{New: func() any { return new(pieces) }}
+
+func (p *pieces) reset() {
+	clear(p.list[:])
+	p.n, p.octets, p.used = 0, 0, 0
+}
+
+// add takes a message: header and body, signed where signer is set.
+func (p *pieces) add(h wire.Header, body []byte, signer *wire.Signer, now time.Time) {
+	b := p.heads[p.used:p.used:len(p.heads)]
+	b = h.Append(append(b, 0, 0))
+	head := len(b)
+	if signer != nil {
+		b = signer.SignWith(body, b, wire.LengthPrefix, now)
+	}
+	n := len(b) + len(body)
+	binary.BigEndian.PutUint16(b, uint16(n-wire.LengthPrefix))
+	for _, piece := range [][]byte{b[:head], body, b[head:]} {
+		if len(piece) > 0 {
+			p.list[p.n] = piece
+			p.n++
+		}
+	}
+	p.octets += n
+	p.used += len(b)
+}
+
+func (p *pieces) full() bool { return p.n+3 >= len(p.list) }
+
+// with is the pieces to write, and buf as the last.
+func (p *pieces) with(buf []byte) net.Buffers {
+	if len(buf) > 0 {
+		p.list[p.n] = buf
+		p.n++
+	}
+	return p.list[:p.n]
 }

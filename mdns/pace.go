@@ -29,12 +29,19 @@ type pace struct {
 	written int64
 	taken   int64     // when last looked at
 	end     time.Time // the write deadline that is set
+	one     [1][]byte // of Write
 }
 
 // Write writes all of b. The error is errStalled, errTooLong, or the
 // connection's.
 func (p *pace) Write(b []byte) (n int, err error) {
-	for n < len(b) {
+	p.one[0] = b
+	return p.writeAll(p.one[:])
+}
+
+// writeAll is Write for what lies in several places, which it lets go of.
+func (p *pace) writeAll(rest net.Buffers) (n int, err error) {
+	for len(rest) > 0 {
 		end := time.Now().Add(p.wait) // the kernel's business, so by the real clock
 		bounded := false
 		if until := p.until.Load(); until != 0 && until < end.UnixNano() {
@@ -45,14 +52,12 @@ func (p *pace) Write(b []byte) (n int, err error) {
 		if p.end.Before(end.Add(-p.wait/16)) || p.end.After(end) {
 			p.setEnd(end)
 		}
-		k, err := p.TCPConn.Write(b[n:])
+		k, err := p.writeSome(&rest)
 		n += k
-		p.written += int64(k)
 		if errors.Is(err, os.ErrDeadlineExceeded) && p.end.Before(end) {
 			p.setEnd(end)
-			k, err = p.TCPConn.Write(b[n:])
+			k, err = p.writeSome(&rest)
 			n += k
-			p.written += int64(k)
 		}
 		switch {
 		case err == nil:
@@ -65,6 +70,22 @@ func (p *pace) Write(b []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// writeSome writes until the write deadline, and leaves in rest what it did not.
+func (p *pace) writeSome(rest *net.Buffers) (n int, err error) {
+	if one := *rest; len(one) == 1 {
+		n, err = p.TCPConn.Write(one[0])
+		if one[0] = one[0][n:]; len(one[0]) == 0 {
+			*rest = nil
+		}
+	} else {
+		var k int64
+		k, err = rest.WriteTo(p.TCPConn)
+		n = int(k)
+	}
+	p.written += int64(n)
+	return n, err
 }
 
 func (p *pace) setEnd(t time.Time) {

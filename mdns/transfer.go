@@ -187,7 +187,7 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 	s.m.transfersNow.Inc()
 	defer s.m.transfersNow.Dec()
 	since := time.Now()
-	before := o.sent + int64(t.begin)
+	before := o.total() - wire.LengthPrefix
 
 	serial := e.serial
 	var err error
@@ -226,7 +226,7 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 	m.records.Add(float64(t.records))
 	// What stood before it may not have been written whole, and a counter panics at
 	// what is below 0.
-	m.octets.Add(float64(max(0, o.sent+int64(len(o.buf))-before)))
+	m.octets.Add(float64(max(0, o.total()-before)))
 	return err
 }
 
@@ -275,12 +275,43 @@ func (t *stream) sendPack(p *pack) error {
 		if err := t.startEmpty(); err != nil {
 			return err
 		}
+		t.records += b.records
+		if t.started && t.o.c.tls == nil {
+			if err := t.sendBody(b); err != nil {
+				return err
+			}
+			continue
+		}
 		if !t.r.enc.Body(b.octets, b.records, b.anchor) {
 			return errOversize // cannot be: the image keeps to the same limit
 		}
-		t.records += b.records
 	}
 	return nil
+}
+
+// sendBody sends a message whose records are written from where the image has
+// them, in place of the empty one that was begun, and begins another.
+func (t *stream) sendBody(b body) error {
+	o := t.o
+	o.buf = o.buf[:t.begin]
+	if o.pieces != nil && o.pieces.full() || len(o.buf) > 0 { // which comes behind the pieces
+		if err := o.flush(); err != nil {
+			return err
+		}
+	}
+	if o.pieces == nil {
+		o.pieces = piecesPool.Get().(*pieces)
+	}
+	h := t.header()
+	h.Counts[wire.SectionAnswer] = uint16(b.records)
+	o.pieces.add(h, b.octets, t.r.signer, t.r.s.cfg.Now())
+	t.start()
+	return nil
+}
+
+// header is that of each message.
+func (t *stream) header() wire.Header {
+	return wire.Header{ID: t.r.q.ID, Flags: (wire.FlagQR | wire.FlagAA).With(wire.OpQuery, wire.RcodeSuccess)}
 }
 
 // makePack sends a block in messages of its own, and makes a pack of them. The
@@ -392,11 +423,10 @@ func (t *stream) startEmpty() error {
 func (t *stream) start() {
 	r := t.r
 	limit := r.s.cfg.MaxMessage - max(r.tail(), imageTail)
-	flags := (wire.FlagQR | wire.FlagAA).With(wire.OpQuery, wire.RcodeSuccess)
 	if t.started {
 		t.begin = t.o.open()
 	}
-	r.enc.Reset(t.o.buf, wire.Header{ID: r.q.ID, Flags: flags}, wire.Anchor, t.apex, limit)
+	r.enc.Reset(t.o.buf, t.header(), wire.Anchor, t.apex, limit)
 	if !t.started {
 		r.enc.Question(r.q.Question)
 	}

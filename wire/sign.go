@@ -37,11 +37,18 @@ func (s *Signer) Size() int { return s.tsig.size() - len(s.tsig.MAC) + s.key.mac
 // The first message is signed over the request's MAC and all variables, each
 // further one over the MAC before and the timers (RFC 8945 section 5.3.1).
 func (s *Signer) Sign(buf []byte, start int, now time.Time) []byte {
-	s.tsig.Time = uint64(now.Unix())
-	return s.sign(buf, start)
+	return s.SignWith(nil, buf, start, now)
 }
 
-func (s *Signer) sign(buf []byte, start int) []byte {
+// SignWith is Sign for a message whose end, body, lies elsewhere: what begins at
+// buf[start], its header at least, comes before that, and the TSIG record, which is
+// appended to buf, behind it.
+func (s *Signer) SignWith(body, buf []byte, start int, now time.Time) []byte {
+	s.tsig.Time = uint64(now.Unix())
+	return s.sign(body, buf, start)
+}
+
+func (s *Signer) sign(body, buf []byte, start int) []byte {
 	s.tsig.OriginalID = binary.BigEndian.Uint16(buf[start:])
 	s.mac.Reset()
 	if len(s.prior) > 0 || !s.first {
@@ -50,6 +57,7 @@ func (s *Signer) sign(buf []byte, start int) []byte {
 		s.mac.Write(s.buf)
 	}
 	s.mac.Write(buf[start:])
+	s.mac.Write(body)
 	if s.first {
 		s.buf = s.tsig.variables(s.buf[:0])
 	} else {
@@ -97,5 +105,5 @@ func AppendTSIGError(buf []byte, start int, req *TSIG, key Key, code TSIGError, 
 	}
 	s := NewSigner(key, req)
 	s.tsig = t
-	return s.sign(buf, start)
+	return s.sign(nil, buf, start)
 }
