@@ -18,7 +18,8 @@ type outbox struct {
 	sent  int64     // octets written
 	until time.Time // end of a transfer; zero outside one
 
-	pieces *pieces // of messages before those in buf; nil when there are none
+	pieces *pieces      // of messages before those in buf; nil when there are none
+	beside chan written // what comes of the pieces before them, which are being written
 
 	transferred bool // the present query was answered by a transfer
 }
@@ -63,25 +64,60 @@ const writeMany = 32 << 10
 // flush writes what is waiting: whole messages, so that others may write theirs
 // after it.
 func (o *outbox) flush() error {
+	if err := o.settle(); err != nil {
+		return err
+	}
 	if len(o.buf) == 0 && o.pieces == nil {
 		return nil
 	}
+	w := o.write(o.pieces, o.buf, o.until)
+	o.pieces, o.buf = nil, o.buf[:0]
+	o.sent += w.octets
+	return w.err
+}
+
+// written is what came of writing.
+type written struct {
+	octets int64
+	err    error
+}
+
+// write writes pieces, if there are any, and buf behind them.
+func (o *outbox) write(p *pieces, buf []byte, until time.Time) written {
 	o.c.writing.Lock()
 	defer o.c.writing.Unlock()
-	o.c.pace.endAt(o.until)
-	var n int
-	var err error
-	if o.pieces != nil {
-		n, err = o.c.pace.writeAll(o.pieces.with(o.buf))
-		o.pieces.reset()
-		piecesPool.Put(o.pieces)
-		o.pieces = nil
-	} else {
-		n, err = o.c.conn.Write(o.buf)
+	o.c.pace.endAt(until)
+	if p == nil {
+		n, err := o.c.conn.Write(buf)
+		return written{int64(n), err}
 	}
-	o.sent += int64(n)
-	o.buf = o.buf[:0]
-	return err
+	n, err := o.c.pace.writeAll(p.with(buf))
+	p.reset()
+	piecesPool.Put(p)
+	return written{int64(n), err}
+}
+
+// flushBeside has the pieces written while others are made, which is of use where
+// each takes as long: signing does. Nothing may wait in buf.
+func (o *outbox) flushBeside() error {
+	if err := o.settle(); err != nil {
+		return err
+	}
+	p, until, done := o.pieces, o.until, make(chan written, 1)
+	o.pieces, o.beside = nil, done
+	go func() { done <- o.write(p, nil, until) }()
+	return nil
+}
+
+// settle waits for what flushBeside began.
+func (o *outbox) settle() error {
+	if o.beside == nil {
+		return nil
+	}
+	w := <-o.beside
+	o.beside = nil
+	o.sent += w.octets
+	return w.err
 }
 
 // total is how many octets were written and wait to be.

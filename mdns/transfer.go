@@ -204,6 +204,7 @@ func (o *outbox) send(ctx context.Context, r *request, e *entry, g goods) error 
 	default:
 		err = t.sendLoading(ctx, g.loading)
 	}
+	err = errors.Join(err, o.settle())
 	result := "done"
 	switch {
 	case errors.Is(err, errOversize):
@@ -294,10 +295,17 @@ func (t *stream) sendPack(p *pack) error {
 func (t *stream) sendBody(b body) error {
 	o := t.o
 	o.buf = o.buf[:t.begin]
-	if o.pieces != nil && o.pieces.full() || len(o.buf) > 0 { // which comes behind the pieces
-		if err := o.flush(); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case len(o.buf) > 0: // which comes behind the pieces
+		err = o.flush()
+	case o.pieces != nil && o.pieces.full() && t.r.signer != nil:
+		err = o.flushBeside()
+	case o.pieces != nil && o.pieces.full():
+		err = o.flush()
+	}
+	if err != nil {
+		return err
 	}
 	if o.pieces == nil {
 		o.pieces = piecesPool.Get().(*pieces)
