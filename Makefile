@@ -12,10 +12,10 @@ GOLANGCI := .cache/bin/golangci-lint-$(GOLANGCI_VERSION)
 # version stamp instead of failing.
 export GOFLAGS := -buildvcs=$(shell git rev-parse HEAD > /dev/null 2>&1 && echo auto || echo false)
 
-# The end-to-end tests run the real binary against real servers; check runs all
-# the others.
-END_TO_END := dnsctl/testscripts/...
-UNIT = $$(go list ./... | grep -v '^dnsctl/testscripts')
+# The end-to-end tests run the real binary, or all drivers, against real servers;
+# check runs all the others.
+END_TO_END := dnsctl/testscripts/... dnsctl/nameserver/conformance
+UNIT = $$(go list ./... | grep -vE '^dnsctl/(testscripts|nameserver/conformance)')
 
 .PHONY: help
 help: ## this list
