@@ -51,7 +51,7 @@ func (in *Input) guardMarker(p *Plan) {
 	if in.Marker.State == MarkerSound {
 		return
 	}
-	p.Withheld, p.Allowed = in.Marker.Reason, in.Marker.State.allows()
+	p.Withheld, p.Allowed = in.Marker.Reason, in.allows()
 	if p.Withheld == "" {
 		p.Withheld = "the state of the marker is not known"
 	}
@@ -64,11 +64,20 @@ func (in *Input) guardMarker(p *Plan) {
 
 // allows is what guard 1 leaves open when the marker is not sound: where none is,
 // adds of zones that the server does not have; in any doubt nothing.
-func (m MarkerState) allows() []report.Action {
-	if m == MarkerMissing {
-		return []report.Action{report.Add}
+func (in *Input) allows() []report.Action {
+	if in.Marker.State != MarkerMissing || in.awaitsBootstrap() {
+		return nil
 	}
-	return nil
+	return []report.Action{report.Add}
+}
+
+// awaitsBootstrap says whether the server was never in service and may have no zones
+// yet. bootstrap puts a marker only on a server without any: an add from elsewhere
+// would be in its way.
+func (in *Input) awaitsBootstrap() bool {
+	return in.Server.State == fleet.Joining && (in.Partial || !slices.ContainsFunc(in.Have, func(h Have) bool {
+		return h.Role != nameserver.Other && h.Origin != nameserver.Builtin && !in.Server.HasCatalog(h.Name)
+	}))
 }
 
 // guardEmpty is guard 2: an empty wanted list deletes nothing unless it is said

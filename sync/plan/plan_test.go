@@ -171,6 +171,18 @@ func TestEachGuardWithholdsWhatItIsFor(t *testing.T) {
 			in.Marker = Marker{State: MarkerMissing, Reason: "none"}
 			in.Wanted = append(in.Wanted, wanted("n.example.", 1))
 		}, "n.example.", report.Missing, report.Planned, ""},
+		{"a server that awaits its bootstrap gets its marker first", func(in *Input) {
+			in.Marker, in.Server.State = Marker{State: MarkerMissing, Reason: "none"}, fleet.Joining
+			in.Wanted, in.Have = append(in.Wanted, wanted("n.example.", 1)), nil
+		}, "n.example.", report.Missing, report.Withheld, GuardMarker},
+		{"one that had zones before gets others", func(in *Input) {
+			in.Marker, in.Server.State = Marker{State: MarkerMissing, Reason: "none"}, fleet.Joining
+			in.Wanted = append(in.Wanted, wanted("n.example.", 1))
+		}, "n.example.", report.Missing, report.Planned, ""},
+		{"of some zones nobody knows whether it is", func(in *Input) {
+			in.Marker, in.Server.State, in.Partial = Marker{State: MarkerMissing, Reason: "none"}, fleet.Joining, true
+			in.Wanted = append(in.Wanted, wanted("n.example.", 1))
+		}, "n.example.", report.Missing, report.Withheld, GuardMarker},
 		{"empty wanted list", func(in *Input) { in.Wanted = nil }, "f.example.", report.Foreign, report.Withheld, GuardEmpty},
 		{"empty wanted list that is meant", func(in *Input) { in.Wanted, in.Options.AllowEmpty = nil, true }, "f.example.", report.Foreign, report.Planned, ""},
 		{"empty wanted list keeps stale zones too", func(in *Input) {
