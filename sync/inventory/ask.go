@@ -114,3 +114,16 @@ func (d DNS) Walk(ctx context.Context, q Question, put func(zone.Key, zone.RRset
 func (d DNS) Transfer(ctx context.Context, q Question) (*zone.Snapshot, error) {
 	return d.Client.Transfer(ctx, q.Addr, q.Zone, q.Key, dnsclient.TransferOptions{})
 }
+
+// transfer has a zone transferred with the key of each of the server's pools in
+// turn, until one is let in: a nameserver transfers a zone to those who hold the key
+// of the pool that it has the zone of.
+func (s *Session) transfer(name zone.Name, ask func(Question) error) (err error) {
+	q := s.Question(name)
+	for _, q.Key = range s.keys.each {
+		if err = ask(q); !errors.Is(err, dnsclient.ErrRefused) && !errors.Is(err, dnsclient.ErrNotAuth) && !errors.Is(err, dnsclient.ErrTSIG) {
+			return err
+		}
+	}
+	return err
+}

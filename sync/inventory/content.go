@@ -181,7 +181,7 @@ func (s *Session) compareOnce(ctx context.Context, name zone.Name, e fleet.Editi
 // walk gets a zone's content from the server: by transfer, or where that fails as
 // a copy over the control channel. why says why it cannot be had.
 func (s *Session) walk(ctx context.Context, name zone.Name, driver *sync.Mutex, d *digest, put func(zone.Key, zone.RRset)) (why string, err error) {
-	denied := s.f.DNS.Walk(ctx, s.Question(name), put)
+	denied := s.transfer(name, func(q Question) error { return s.f.DNS.Walk(ctx, q, put) })
 	if denied == nil || ctx.Err() != nil {
 		return "", ctx.Err()
 	}

@@ -28,6 +28,7 @@ type keyring struct {
 	names  []zone.Name         // of every key that the store knows, retired ones too
 	newer  []zone.Name         // newest keys of pools, where they are not in use yet
 	probe  *wire.Key           // of the first pool that has one
+	each   []*wire.Key         // of the pools, in their order; nil where one has none; at least one
 }
 
 func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
@@ -46,6 +47,7 @@ func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
 	for _, p := range s.Pools {
 		keys := valid[p.ID]
 		if len(keys) == 0 {
+			k.each = append(k.each, nil)
 			continue
 		}
 		slices.SortStableFunc(keys, func(a, b fleet.Key) int { return b.Created.Compare(a.Created) })
@@ -56,9 +58,13 @@ func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
 		if k.keys[p.ID] = key; k.probe == nil {
 			k.probe = opened
 		}
+		k.each = append(k.each, opened)
 		if key.ID != keys[0].ID {
 			k.newer = append(k.newer, keys[0].Name)
 		}
+	}
+	if len(k.each) == 0 {
+		k.each = []*wire.Key{nil}
 	}
 	return k, nil
 }

@@ -116,8 +116,12 @@ func (f *Fleet) Open(ctx context.Context, s fleet.Server) (*Session, error) {
 		return nil, err
 	}
 	ses.Driver, err = t.Open(nameserver.Target{Server: s, Credential: cred, Key: ses.key,
-		Transfer: func(ctx context.Context, n zone.Name) (*zone.Snapshot, error) {
-			return f.DNS.Transfer(ctx, ses.Question(n))
+		Transfer: func(ctx context.Context, n zone.Name) (content *zone.Snapshot, err error) {
+			err = ses.transfer(n, func(q Question) error {
+				content, err = f.DNS.Transfer(ctx, q)
+				return err
+			})
+			return content, err
 		}})
 	if err != nil {
 		return nil, fmt.Errorf("open server %s: %w", s.Name, err)
