@@ -41,7 +41,7 @@ type Store interface {
 	FailTask(ctx context.Context, t report.Task, reason string, next time.Time) error
 	DeferTasks(ctx context.Context, tasks []report.Task, reason string, next time.Time) error
 	// DoneTasks removes the tasks that want just this, where there are any; one
-	// without an incarnation stands for any.
+	// without an incarnation only those that have none, which any removes.
 	DoneTasks(ctx context.Context, done []report.Task) error
 	// TaskLag is how many tasks a server has, and since when the oldest.
 	TaskLag(ctx context.Context, server string) (n int, oldest time.Time, err error)

@@ -64,8 +64,10 @@ func (l *leader) gather(ctx context.Context) (batch []verdict) {
 	return batch
 }
 
-// write ends the tasks of zones that are proven, and makes tasks of the others. A
-// zone's deletion has a task of its own, and a marker's changes have none.
+// write ends the tasks of zones whose content is proven, and makes tasks of the
+// others. Content does not prove that a zone that came or moved is set up as it
+// should be: that and a zone's deletion have tasks of their own, and a marker's
+// changes have none.
 func (l *leader) write(ctx context.Context, batch []verdict) error {
 	var done []report.Task
 	missing := make(changes)
@@ -105,7 +107,10 @@ func (l *leader) standIn(ctx context.Context, c changes) error {
 		if err != nil {
 			return err
 		}
-		tasks = append(tasks, l.present(l.nameOf(server), wanted...)...)
+		for _, t := range l.present(l.nameOf(server), wanted...) {
+			t.Incarnation = ""
+			tasks = append(tasks, t)
+		}
 	}
 	return l.Store.PutTasks(ctx, tasks)
 }

@@ -8,8 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"dnsctl/edit"
+	"dnsctl/fleet"
 	"dnsctl/keeper"
+	"dnsctl/nameserver"
 	"dnsctl/report"
+	"dnsctl/testbed/pretend"
+	"dnsctl/zone"
 )
 
 // unsettled is a store that takes no ends of tasks, and no tasks, while broken.
@@ -109,5 +114,42 @@ func TestManyProofsAreSettledAtOnce(t *testing.T) {
 		if n := len(s.tasks()); n != 0 {
 			s.T.Errorf("%d tasks", n)
 		}
+	})
+}
+
+// TestContentDoesNotProveThatAZoneHasMoved moves a zone to a pool with another key
+// right after a change: that it is served with the change ends only the task for
+// that.
+func TestContentDoesNotProveThatAZoneHasMoved(t *testing.T) {
+	onScene(t, func(s *scene) {
+		s.Pool("us", fleet.Delete)
+		ns := s.Server("ns1", "eu", "us")
+		var refuses atomic.Bool
+		ns.Before = func(op string, _ zone.Name) error {
+			if op == "change" && refuses.Load() {
+				return nameserver.ErrRefused
+			}
+			return nil
+		}
+		s.Create("a.example.")
+		s.start()
+		s.until("all is settled", time.Minute, func() bool { return ns.Serves("a.example.") != 0 && s.settled() && s.cursor() == s.head() })
+		refuses.Store(true)
+		serial := s.Change("a.example.")
+		_, err := s.Edit.Set(context.Background(), pretend.Name("a.example."), edit.Change{AddPools: []string{"us"}, RemovePools: []string{"eu"}}, edit.Meta{})
+		if err != nil {
+			s.T.Fatal(err)
+		}
+		s.until("the change is served and settled", time.Minute, func() bool { return ns.Serves("a.example.") == serial && s.cursor() == s.head() })
+		if all := s.tasks(); len(all) != 1 || all[0].Incarnation == "" {
+			s.T.Fatalf("tasks %+v", all)
+		}
+		refuses.Store(false)
+		s.until("it has moved", time.Minute, s.settled)
+		ns.Alter("a.example.", func(z *nameserver.ZoneState) {
+			if len(z.Primaries) != 1 || !z.Primaries[0].Key.Equal(pretend.Name("us")) {
+				s.T.Errorf("it is transferred from %v", z.Primaries)
+			}
+		})
 	})
 }

@@ -36,7 +36,9 @@ func scanTask(rows *sqlx.Rows) (report.Task, error) {
 // PutTasks notes zones that are not proven converged on their servers: a row per
 // server and zone. One that wants the same as the row that is there leaves it as
 // it is, attempts and next try included; one that wants something else starts
-// anew. Tasks of servers that are not there any more are left out.
+// anew. One without an incarnation is about content alone: of a row that is there it
+// replaces the serial, and it is no reason to forget that a zone is to go. Tasks of
+// servers that are not there any more are left out.
 func (s *Store) PutTasks(ctx context.Context, tasks []report.Task) error {
 	if len(tasks) == 0 {
 		return nil
@@ -64,9 +66,11 @@ func (s *Store) PutTasks(ctx context.Context, tasks []report.Task) error {
 				next = now
 			}
 			_, err := t.exec(ctx, `INSERT INTO tasks (server_id, zone, want, incarnation, serial, attempts, created_at, next_at) VALUES (?, ?, ?, ?, ?, 0, ?, ?)
-				ON CONFLICT (server_id, zone) DO UPDATE SET want = excluded.want, incarnation = excluded.incarnation, serial = excluded.serial,
+				ON CONFLICT (server_id, zone) DO UPDATE SET want = excluded.want, serial = excluded.serial,
+					incarnation = CASE excluded.incarnation WHEN '' THEN tasks.incarnation ELSE excluded.incarnation END,
 					attempts = 0, created_at = excluded.created_at, next_at = excluded.next_at, last_error = '', leased_by = '', lease_until = 0
-				WHERE tasks.want <> excluded.want OR tasks.incarnation <> excluded.incarnation OR tasks.serial <> excluded.serial`,
+				WHERE CASE excluded.incarnation WHEN '' THEN tasks.want = excluded.want AND tasks.serial <> excluded.serial
+					ELSE tasks.want <> excluded.want OR tasks.incarnation <> excluded.incarnation OR tasks.serial <> excluded.serial END`,
 				id, []byte(k.Zone.Key()), k.Want, k.Incarnation, int64(k.Serial), millis(now), millis(next))
 			if err != nil {
 				return err
@@ -153,7 +157,8 @@ func sameArgs(k report.Task) []any {
 }
 
 // DoneTasks removes the tasks whose end the wire has proven, unless something
-// else is wanted by now. One without an incarnation stands for that of any.
+// else is wanted by now. One without an incarnation, of which only the content is
+// proven, ends none that has one; a row without one is ended by any.
 // Where there is none of them nothing is written, and no reader is woken: most
 // changes are proven before they need a task.
 func (s *Store) DoneTasks(ctx context.Context, tasks []report.Task) error {
@@ -182,10 +187,11 @@ func (s *Store) sameTasks(ctx context.Context, tasks []report.Task) (found []rep
 		want, incarnation string
 		serial            zone.Serial
 	}
-	wants := make(map[want]bool, len(tasks))
+	wants, contents := make(map[want]bool, len(tasks)), make(map[want]bool, len(tasks))
 	zones := make(map[string][]zone.Name)
 	for _, k := range tasks {
 		wants[want{k.Server, k.Zone.Key(), k.Want, k.Incarnation, k.Serial}] = true
+		contents[want{k.Server, k.Zone.Key(), k.Want, "", k.Serial}] = true
 		zones[k.Server] = append(zones[k.Server], k.Zone)
 	}
 	err = s.view(ctx, func(t *tx) error {
@@ -194,9 +200,7 @@ func (s *Store) sameTasks(ctx context.Context, tasks []report.Task) (found []rep
 			err := in(ctx, t, keysOf(names), func(rows *sqlx.Rows) error {
 				k, err := scanTask(rows)
 				w := want{k.Server, k.Zone.Key(), k.Want, k.Incarnation, k.Serial}
-				same := wants[w]
-				w.incarnation = ""
-				if same || wants[w] {
+				if wants[w] || contents[w] {
 					found = append(found, k)
 				}
 				return err

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +14,13 @@ import (
 
 func task(server, n string, serial zone.Serial) report.Task {
 	return report.Task{Server: server, Zone: name(n), Want: "present", Incarnation: "i", Serial: serial}
+}
+
+// contentTask is a task about content alone.
+func contentTask(server, n string, serial zone.Serial) report.Task {
+	k := task(server, n, serial)
+	k.Incarnation = ""
+	return k
 }
 
 func (e *env) put(tasks ...report.Task) {
@@ -202,17 +210,31 @@ var keeperTests = map[string]func(*testing.T, *env){
 			t.Fatalf("tasks %+v, %v", got, err)
 		}
 	},
+	"a task about content alone leaves what else is to be done": func(t *testing.T, e *env) {
+		e.server("ns1")
+		absent := task("ns1", "b.example.", 1)
+		absent.Want = report.Absent
+		e.put(task("ns1", "a.example.", 1), absent, contentTask("ns1", "c.example.", 1))
+		e.put(contentTask("ns1", "a.example.", 2), contentTask("ns1", "b.example.", 2), task("ns1", "c.example.", 1))
+		var got []string
+		all, err := e.Tasks(t.Context(), "ns1")
+		for _, k := range all {
+			got = append(got, fmt.Sprintf("%s %s %q %d", k.Zone, k.Want, k.Incarnation, k.Serial))
+		}
+		want := []string{`a.example. present "i" 2`, `b.example. absent "i" 1`, `c.example. present "i" 1`}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("tasks %v, %v, want %v", got, err, want)
+		}
+	},
 	"many tasks are ended at once, each if it wants just that": func(t *testing.T, e *env) {
 		e.server("ns1")
 		e.server("ns2")
-		other := task("ns1", "c.example.", 1)
-		other.Incarnation = "j"
 		absent := task("ns2", "b.example.", 1)
 		absent.Want = report.Absent
-		e.put(task("ns1", "a.example.", 1), task("ns1", "b.example.", 2), other, task("ns2", "a.example.", 1), absent)
-		anyLife := task("ns1", "c.example.", 1)
-		anyLife.Incarnation = ""
-		err := e.DoneTasks(t.Context(), []report.Task{task("ns1", "a.example.", 1), task("ns1", "a.example.", 2), task("ns1", "b.example.", 1), anyLife,
+		e.put(task("ns1", "a.example.", 1), task("ns1", "b.example.", 2), contentTask("ns1", "c.example.", 1), contentTask("ns1", "d.example.", 1),
+			task("ns1", "e.example.", 1), task("ns2", "a.example.", 1), absent)
+		err := e.DoneTasks(t.Context(), []report.Task{task("ns1", "a.example.", 1), task("ns1", "a.example.", 2), task("ns1", "b.example.", 1),
+			task("ns1", "c.example.", 1), contentTask("ns1", "d.example.", 1), contentTask("ns1", "e.example.", 1),
 			task("ns1", "none.example.", 1), task("ns2", "b.example.", 1), task("gone", "a.example.", 1)})
 		if err != nil {
 			t.Fatal(err)
@@ -222,7 +244,7 @@ var keeperTests = map[string]func(*testing.T, *env){
 		for _, k := range all {
 			left = append(left, k.Server+" "+k.Zone.String())
 		}
-		if want := []string{"ns1 b.example.", "ns2 a.example.", "ns2 b.example."}; err != nil || !slices.Equal(left, want) {
+		if want := []string{"ns1 b.example.", "ns1 e.example.", "ns2 a.example.", "ns2 b.example."}; err != nil || !slices.Equal(left, want) {
 			t.Errorf("left %v, %v, want %v", left, err, want)
 		}
 	},
