@@ -210,12 +210,14 @@ func (d *driver) begin(ctx context.Context) (c *channel, mark string, err error)
 		if c, err = connect(ctx, d.to); err != nil {
 			return nil, "", err
 		}
-		_, err = c.one(ctx, command("conf-begin"))
+		// One request, of which knotd does no more once something has failed: so there is
+		// never a transaction of ours without its mark, nor the mark in another's.
+		_, err = c.one(ctx, command("conf-begin"), confUnit("conf-set", "template", markID, "", ""), confUnit("conf-set", "template", markID, "comment", mark))
 		if err == nil {
 			break
 		}
 		if !says(err, saysBusy) {
-			c.close()
+			d.abort(ctx, c, mark)
 			return nil, "", fmt.Errorf("begin a configuration transaction: %w", err)
 		}
 		other, err := c.mark(ctx)
@@ -241,10 +243,12 @@ func (d *driver) begin(ctx context.Context) (c *channel, mark string, err error)
 			return nil, "", errors.Join(busy(), err)
 		}
 	}
-	_, errs, err := c.small(ctx, []unit{confUnit("conf-set", "template", markID, "", "")}, []unit{confUnit("conf-set", "template", markID, "comment", mark)})
-	if err = errors.Join(err, errors.Join(errs...)); err != nil {
-		d.abort(ctx, c, mark)
-		return nil, "", fmt.Errorf("begin a configuration transaction: %w", err)
+	// knotd 3.2 ends the answer to such a request twice: the rest goes with its
+	// connection, on which the transaction does not depend.
+	c.close()
+	if c, err = connect(ctx, d.to); err != nil {
+		d.abandon(ctx, mark)
+		return nil, "", err
 	}
 	return c, mark, nil
 }
@@ -270,14 +274,21 @@ func (c *channel) mark(ctx context.Context) (string, error) {
 
 // abort ends our transaction, over another channel where c is broken, and closes c.
 func (d *driver) abort(ctx context.Context, c *channel, mark string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
-	defer cancel()
-	if c.err == nil {
-		_, _ = c.one(ctx, command("conf-abort"))
+	if c.err != nil {
 		c.close()
+		d.abandon(ctx, mark)
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
+	defer cancel()
+	_, _ = c.one(ctx, command("conf-abort"))
 	c.close()
+}
+
+// abandon ends our transaction over a channel of its own.
+func (d *driver) abandon(ctx context.Context, mark string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
+	defer cancel()
 	c, err := connect(ctx, d.to)
 	if err != nil {
 		return // whoever comes next knows it by its mark
@@ -296,7 +307,7 @@ func (d *driver) transact(ctx context.Context, work func(c *channel) error) erro
 		return err
 	}
 	if err = work(c); err == nil {
-		err = c.commit(ctx)
+		err = c.commit(ctx, mark)
 	}
 	if err != nil {
 		d.abort(ctx, c, mark)
@@ -318,13 +329,18 @@ func (c *channel) all(ctx context.Context, requests [][]unit) error {
 }
 
 // commit ends our transaction. knotd has loaded the configuration when it answers.
-func (c *channel) commit(ctx context.Context) error {
-	if _, err := c.one(ctx, confUnit("conf-unset", "template", markID, "", "")); err != nil {
+func (c *channel) commit(ctx context.Context, mark string) error {
+	switch now, err := c.mark(ctx); {
+	case err != nil:
 		return fmt.Errorf("end the configuration transaction: %w", err)
+	case now != mark:
+		return fmt.Errorf("%w: the configuration transaction was ended by another client", nameserver.ErrRefused)
 	}
 	c.wait = commitTime
 	defer func() { c.wait = stall }()
-	if _, err := c.one(ctx, command("conf-commit")); err != nil {
+	// Sent at once, so that no transaction stays without its mark when dnsctl is
+	// killed. Not in one request: knotd would take the second for more to unset.
+	if err := c.all(ctx, [][]unit{{confUnit("conf-unset", "template", markID, "", "")}, {command("conf-commit")}}); err != nil {
 		return fmt.Errorf("commit the configuration transaction: %w", err)
 	}
 	return nil
