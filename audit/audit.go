@@ -22,6 +22,7 @@ type Auditor struct {
 // Options of one audit.
 type Options struct {
 	Deep     bool // content, primaries and keys of every zone
+	All      bool // zones in agreement as items too, which are only counted otherwise
 	Out      bool // servers that are out of service as well, which are only named otherwise
 	Progress func(report.Progress)
 }
@@ -55,7 +56,7 @@ func (a *Auditor) one(ctx context.Context, s fleet.Server, o Options) (report.Se
 		return report.Server{}, err
 	}
 	defer ses.Close()
-	in, err := ses.Look(ctx, inventory.LookOptions{Deep: o.Deep, Progress: o.Progress})
+	in, err := ses.Look(ctx, inventory.LookOptions{Deep: o.Deep, Brief: !o.All, Progress: o.Progress})
 	if err != nil {
 		return report.Server{}, err
 	}

@@ -253,7 +253,7 @@ func (h *house) serial(s fleet.Server, zoneName string) (zone.Serial, bool) {
 	}
 	defer ses.Close()
 	var got plan.Probe
-	if err := h.dns.SOAs(h.Context(), []inventory.Question{ses.Question(name(zoneName))}, func(_ int, p plan.Probe) { got = p }); err != nil {
+	if err := h.dns.SOAs(h.Context(), 1, func(int) inventory.Question { return ses.Question(name(zoneName)) }, func(_ int, p plan.Probe) { got = p }); err != nil {
 		h.Fatal(err)
 	}
 	return got.Serial, got.Serves

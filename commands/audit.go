@@ -90,7 +90,7 @@ func runAudit(ctx context.Context, a *App, o auditOptions) error {
 		return err
 	}
 	progress := a.Out.Progress()
-	rep, err := (&audit.Auditor{Fleet: w.fleet, Now: a.Now}).Audit(ctx, servers, audit.Options{Deep: o.deep, Out: len(o.servers) > 0, Progress: progress.Update})
+	rep, err := (&audit.Auditor{Fleet: w.fleet, Now: a.Now}).Audit(ctx, servers, audit.Options{Deep: o.deep, All: o.all, Out: len(o.servers) > 0, Progress: progress.Update})
 	progress.Done()
 	if len(o.failOn) > 0 && rep.Exit == report.ExitDifferences && !found(rep, o.failOn) {
 		rep.Exit = report.ExitOK

@@ -94,7 +94,7 @@ func policyNames() []string {
 }
 
 func runSync(ctx context.Context, a *App, o syncOptions) error {
-	opts := apply.SyncOptions{DryRun: o.dryRun, Deep: o.deep, Out: len(o.servers) > 0, Plan: plan.Options{Unmanaged: fleet.Policy(o.unmanaged), AllowEmpty: o.allowEmpty, NoCopy: o.noCopy}}
+	opts := apply.SyncOptions{DryRun: o.dryRun, Deep: o.deep, All: o.all, Out: len(o.servers) > 0, Plan: plan.Options{Unmanaged: fleet.Policy(o.unmanaged), AllowEmpty: o.allowEmpty, NoCopy: o.noCopy}}
 	if o.maxDelete >= 0 {
 		opts.Plan.MaxDelete = &o.maxDelete
 	}

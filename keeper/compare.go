@@ -22,7 +22,7 @@ func (l *leader) compare(ctx context.Context, sec *secondary, s fleet.Server) er
 		return err
 	}
 	defer ses.Close()
-	in, err := ses.Look(ctx, inventory.LookOptions{})
+	in, err := ses.Look(ctx, inventory.LookOptions{Brief: true})
 	if err != nil {
 		return err
 	}

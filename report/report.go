@@ -99,6 +99,7 @@ type Server struct {
 	Drained  *Drain        `json:"drained,omitempty"` // it is out of service; without items, it was not looked at
 	Counts   map[Class]int `json:"counts"`
 	Items    []Item        `json:"items"`
+	Agreed   int           `json:"-"` // zones in agreement that are no items
 }
 
 // Drain is why a server is out of service.
@@ -125,6 +126,9 @@ const Schema = "dnsctl/v1"
 // Count makes Counts from the items and sorts the items by zone.
 func (s *Server) Count() {
 	s.Counts = make(map[Class]int)
+	if s.Agreed > 0 {
+		s.Counts[OK] = s.Agreed
+	}
 	for _, it := range s.Items {
 		if !slices.Contains(it.Attributes, MarkerZone) {
 			s.Counts[it.Class]++

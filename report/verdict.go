@@ -17,7 +17,7 @@ func (r *Report) Verdict(m Mode) Exit {
 	exit := ExitOK
 	lost, busy, resting := 0, 0, 0
 	for _, s := range r.Servers {
-		if s.Drained != nil && s.Complete && len(s.Items) == 0 {
+		if s.Drained != nil && s.Complete && len(s.Items) == 0 && s.Agreed == 0 {
 			resting++
 		}
 		if s.Error != "" || !s.Complete {

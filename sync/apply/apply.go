@@ -130,7 +130,7 @@ func (a *Applier) OfferKeys(ctx context.Context, s *inventory.Session, m edit.Me
 
 // Report is a plan as the server's part of a report.
 func Report(p plan.Plan) report.Server {
-	out := report.Server{Name: p.Server.Name, Complete: true, Withheld: p.Withheld, Allowed: p.Allowed, Items: make([]report.Item, 0, len(p.Steps))}
+	out := report.Server{Name: p.Server.Name, Complete: true, Withheld: p.Withheld, Allowed: p.Allowed, Agreed: p.Agreed, Items: make([]report.Item, 0, len(p.Steps))}
 	for _, st := range p.Steps {
 		out.Items = append(out.Items, st.Item)
 	}

@@ -172,9 +172,8 @@ func (r *run) gone(ctx context.Context, st *plan.Step) error {
 	}
 	for try := 0; ; try++ {
 		left := "no answer"
-		steps := []*plan.Step{st}
 		got := plan.Probe{Lost: true, Err: left}
-		err := r.DNS.SOAs(ctx, r.questions(steps), func(_ int, p plan.Probe) { got = p })
+		err := r.DNS.SOAs(ctx, 1, func(int) inventory.Question { return r.question(st) }, func(_ int, p plan.Probe) { got = p })
 		switch {
 		case err != nil:
 			left = err.Error()

@@ -135,7 +135,7 @@ func (p *proof) settle() {
 // proves.
 func (p *proof) ask(ctx context.Context) error {
 	asked := append([]*plan.Step(nil), p.open...)
-	err := p.DNS.SOAs(ctx, p.questions(asked), func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
+	err := p.DNS.SOAs(ctx, len(asked), func(i int) inventory.Question { return p.question(asked[i]) }, func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
 	if err == nil {
 		err = p.contents(ctx, asked)
 	}
@@ -198,10 +198,4 @@ func (p *proof) endTasks(ctx context.Context, asked []*plan.Step) {
 	}
 }
 
-func (r *run) questions(steps []*plan.Step) []inventory.Question {
-	q := make([]inventory.Question, len(steps))
-	for i, st := range steps {
-		q[i] = r.s.Question(st.Zone)
-	}
-	return q
-}
+func (r *run) question(st *plan.Step) inventory.Question { return r.s.Question(st.Zone) }

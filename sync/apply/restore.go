@@ -177,7 +177,7 @@ func copyContent(c report.Copy) (*zone.Snapshot, error) {
 
 // probe asks the server for the zone's SOA.
 func (a *Applier) probe(ctx context.Context, s *inventory.Session, name zone.Name) (got plan.Probe, err error) {
-	err = a.DNS.SOAs(ctx, []inventory.Question{s.Question(name)}, func(_ int, p plan.Probe) { got = p })
+	err = a.DNS.SOAs(ctx, 1, func(int) inventory.Question { return s.Question(name) }, func(_ int, p plan.Probe) { got = p })
 	return got, err
 }
 

@@ -28,6 +28,7 @@ type SyncOptions struct {
 	Plan   plan.Options
 	DryRun bool // plan only, and take no lock
 	Deep   bool // compare content, primaries and keys of every zone
+	All    bool // zones in agreement as items too, which are only counted otherwise
 	Out    bool // servers that are out of service as well, which are left alone otherwise
 
 	made  func(plan.Named)       // gets each server's part of a plan file; for several servers at once
@@ -83,7 +84,7 @@ func (y *Syncer) one(ctx context.Context, s fleet.Server, o SyncOptions) (report
 	}
 	defer ses.Close()
 	named := o.named[s.Name]
-	in, err := ses.Look(ctx, inventory.LookOptions{Deep: o.Deep, Progress: o.Progress, Closely: closely(named)})
+	in, err := ses.Look(ctx, inventory.LookOptions{Deep: o.Deep, Brief: !o.All, Progress: o.Progress, Closely: closely(named)})
 	if err != nil {
 		return report.Server{}, err
 	}

@@ -22,20 +22,24 @@ type DNS struct {
 var _ Asker = DNS{}
 
 // SOAs implements Asker.
-func (d DNS) SOAs(ctx context.Context, q []Question, got func(i int, p plan.Probe)) error {
-	var plain []Question // to be asked again
-	var at []int
-	err := d.sweep(ctx, q, func(i int, r dnsclient.Result) {
-		if q[i].OrPlain && knowsNoKey(r.Err) {
-			plain, at = append(plain, Question{Addr: q[i].Addr, Zone: q[i].Zone}), append(at, i)
+func (d DNS) SOAs(ctx context.Context, n int, question func(i int) Question, got func(i int, p plan.Probe)) error {
+	var again []int // unsigned
+	err := d.sweep(ctx, n, question, func(i int, r dnsclient.Result) {
+		if knowsNoKey(r.Err) && question(i).OrPlain {
+			again = append(again, i)
 			return
 		}
 		got(i, probeOf(r))
 	})
-	if err != nil || len(plain) == 0 {
+	if err != nil || len(again) == 0 {
 		return err
 	}
-	return d.sweep(ctx, plain, func(i int, r dnsclient.Result) { got(at[i], probeOf(r)) })
+	plain := func(i int) Question {
+		q := question(again[i])
+		q.Key = nil
+		return q
+	}
+	return d.sweep(ctx, len(again), plain, func(i int, r dnsclient.Result) { got(again[i], probeOf(r)) })
 }
 
 // knowsNoKey says whether a server answered that it does not know our key, or
@@ -45,10 +49,11 @@ func knowsNoKey(err error) bool {
 	return errors.As(err, &e) && (e.TSIG == wire.BadKey || e.Rcode == wire.RcodeRefused && errors.Is(e, wire.ErrUnsigned))
 }
 
-func (d DNS) sweep(ctx context.Context, q []Question, got func(i int, r dnsclient.Result)) error {
+func (d DNS) sweep(ctx context.Context, n int, question func(i int) Question, got func(i int, r dnsclient.Result)) error {
 	items := iter.Seq[dnsclient.Probe](func(yield func(dnsclient.Probe) bool) {
-		for i := range q {
-			if !yield(dnsclient.Probe{Server: q[i].Addr, Zone: q[i].Zone, Key: q[i].Key, Ref: i}) {
+		for i := range n {
+			q := question(i)
+			if !yield(dnsclient.Probe{Server: q.Addr, Zone: q.Zone, Key: q.Key, Ref: i}) {
 				return
 			}
 		}

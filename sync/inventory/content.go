@@ -15,7 +15,6 @@ import (
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
-	"dnsctl/report"
 	"dnsctl/sync/plan"
 	"dnsctl/zone"
 )
@@ -30,50 +29,58 @@ const (
 
 // contents compares the content of zones that are otherwise in agreement with
 // what the nameserver transfers.
-func (s *Session) contents(ctx context.Context, in *plan.Input, o LookOptions) error {
-	if !o.Deep && len(o.Closely) == 0 {
-		return nil
-	}
-	have := make(map[zone.Key]*plan.Have, len(in.Have))
-	for i := range in.Have {
-		have[in.Have[i].Name.Key()] = &in.Have[i]
-	}
-	wanted := make(map[zone.Key]*fleet.Wanted, len(in.Wanted))
-	for i := range in.Wanted {
-		wanted[in.Wanted[i].Name.Key()] = &in.Wanted[i]
-	}
-	var keys []zone.Key
-	for _, st := range plan.Make(*in).Steps {
-		k := st.Zone.Key()
-		if st.Class == report.OK && st.Wanted != nil && st.Have != nil && (o.Deep || o.Closely[k]) {
-			keys = append(keys, k)
+func (l *look) contents(ctx context.Context) error {
+	var chosen []*listed
+	for i := range l.list.zones {
+		e := &l.list.zones[i]
+		w, h := l.rows[e.key], l.have[e.key]
+		if (l.o.Deep || l.o.Closely[e.key]) && (e.stand == agreed || w != nil && h != nil && l.in.Agrees(w, h)) {
+			chosen = append(chosen, e)
 		}
 	}
-	var mu sync.Mutex // of the driver, which belongs to one goroutine, and of done
+	var mu sync.Mutex                    // of the driver, which belongs to one goroutine, and of what follows
+	found := make(map[zone.Key]zone.SOA) // what was compared with
 	done := 0
-	group, ctx := errgroup.WithContext(ctx)
+	group, all := errgroup.WithContext(ctx)
 	group.SetLimit(contentAtOnce)
-	for _, k := range keys {
+	for _, e := range chosen {
 		group.Go(func() error {
-			c, err := s.compare(ctx, wanted[k].Name, &mu)
+			c, err := l.compare(all, e.name(), &mu)
 			if err != nil {
 				return err
 			}
-			w, h := wanted[k], have[k]
-			h.Content = c.Content
-			if c.Unknown == "" && c.have != (zone.SOA{}) { // it is classed by its serials as they are now
-				w.Serial, w.SOA = c.want.Serial, c.want.Rdata()
-				h.Probe.Serial, h.Probe.SOA = c.have.Serial, c.have.Rdata()
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			if done++; o.Progress != nil && (done%100 == 0 || done == len(keys)) {
-				o.Progress(report.Progress{Server: s.Server.Name, Phase: "contents", Done: done, Total: len(keys)})
+			done++
+			l.progress("contents", done, len(chosen), 100)
+			moved := c.Unknown == "" && c.have != (zone.SOA{})
+			if e.stand == agreed {
+				if c.Content == (plan.Content{}) && (!moved || c.want.Serial == c.have.Serial) {
+					return nil
+				}
+				l.keep(e, l.list.state(e), plan.Probe{Asked: true, Serves: true, Serial: e.want})
+			}
+			h := l.have[e.key]
+			h.Content = c.Content
+			if moved { // it is classed by its serials as they are now
+				h.Probe.Serial, h.Probe.SOA = c.have.Serial, c.have.Rdata()
+				found[e.key] = c.want
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := l.fetch(ctx); err != nil {
+		return err
+	}
+	for k, soa := range found {
+		if w := l.rows[k]; w != nil {
+			w.Serial, w.SOA = soa.Serial, soa.Rdata()
+		}
+	}
+	return nil
 }
 
 // Compare compares the content of one zone that the server should have.

@@ -193,11 +193,18 @@ func (f failing) Wanted(ctx context.Context, server int64, yield func(fleet.Want
 	return pos, err
 }
 
-func (f failing) Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error) {
+func (f failing) TombstonesAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Tombstone, error) {
 	if f.what == "tombstones" {
 		return nil, errRead
 	}
-	return f.Store.Tombstones(ctx, server)
+	return f.Store.TombstonesAmong(ctx, server, names)
+}
+
+func (f failing) WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error) {
+	if f.what == "rows" {
+		return nil, errRead
+	}
+	return f.Store.WantedAmong(ctx, server, names)
 }
 
 func (f failing) Protected(ctx context.Context, server int64) ([]zone.Name, error) {
@@ -208,7 +215,7 @@ func (f failing) Protected(ctx context.Context, server int64) ([]zone.Name, erro
 }
 
 func TestListThatCannotBeReadIsAnError(t *testing.T) {
-	for _, what := range []string{"wanted", "tombstones", "protected"} {
+	for _, what := range []string{"wanted", "tombstones", "rows", "protected"} {
 		t.Run(what, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *pretend.World) {
 				ns := w.Server("ns1")

@@ -23,7 +23,7 @@ func (s *Session) Serials(ctx context.Context, ours func(zone.Name) bool) (map[z
 	}); err != nil {
 		return nil, fmt.Errorf("read the zones of server %s: %w", s.Server.Name, err)
 	}
-	have, err := s.probe(ctx, ask, zones, nil)
+	have, err := s.probe(ctx, ask, zones)
 	if err != nil {
 		return nil, err
 	}

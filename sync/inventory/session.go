@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"slices"
 	"sync"
 	"time"
 
@@ -35,8 +33,8 @@ type Store interface {
 	Wanted(ctx context.Context, server int64, yield func(fleet.Wanted) error) (int64, error)
 	// WantedAmong is those of the names, none of them twice, that are wanted there.
 	WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error)
-	Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error)
-	// TombstonesAmong is those of the names, none of them twice.
+	// TombstonesAmong is the names, none of them twice, that the server once should
+	// have had and should not have now.
 	TombstonesAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Tombstone, error)
 	Protected(ctx context.Context, server int64) ([]zone.Name, error)
 	ForeignDeletions(ctx context.Context, server int64, since time.Time) (int, error)
@@ -48,9 +46,9 @@ type Store interface {
 
 // Asker is what is asked over DNS.
 type Asker interface {
-	// SOAs asks for the SOA of each zone and calls got for each answer, from one
-	// goroutine, in any order.
-	SOAs(ctx context.Context, q []Question, got func(i int, p plan.Probe)) error
+	// SOAs asks n questions, each for a zone's SOA, and calls got for each answer,
+	// from one goroutine, in any order. A question may be called for twice.
+	SOAs(ctx context.Context, n int, question func(i int) Question, got func(i int, p plan.Probe)) error
 	// TXT is the first TXT record at name, as one text.
 	TXT(ctx context.Context, q Question) (string, error)
 	// Accepts asks for the zone's SOA to find out whether the server takes the
@@ -148,49 +146,6 @@ func (s *Session) Wanted(ctx context.Context) ([]fleet.Wanted, int64, error) {
 	return out, pos, nil
 }
 
-// LookOptions say how closely to look.
-type LookOptions struct {
-	Deep     bool                  // primaries, keys and content of every zone
-	Again    bool                  // a further look of one run, which need not read every zone's settings once more
-	Closely  map[zone.Key]bool     // primaries and keys of these at least, content where it is true
-	Progress func(report.Progress) // may be nil
-}
-
-// Look reads everything a plan rests on. An error means that the inventory
-// could not be read whole.
-func (s *Session) Look(ctx context.Context, o LookOptions) (plan.Input, error) {
-	in := s.input()
-	// The server is read before the database: what was made and added meanwhile
-	// is missing from a list then, and never mistaken for a zone nobody wants.
-	var zones []nameserver.ZoneState
-	if err := s.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
-		zones = append(zones, z)
-		return nil
-	}); err != nil {
-		return in, fmt.Errorf("read the zones of server %s: %w", s.Server.Name, err)
-	}
-	var err error
-	if in.Wanted, _, err = s.Wanted(ctx); err != nil {
-		return in, err
-	}
-	tombs, err := s.f.Store.Tombstones(ctx, s.Server.ID)
-	if err != nil {
-		return in, fmt.Errorf("read tombstones: %w", err)
-	}
-	if err := s.lists(ctx, &in, tombs); err != nil {
-		return in, err
-	}
-	in.Marker = s.verdict(ctx, zones)
-	in.Have, err = s.probe(ctx, in.Wanted, zones, o.Progress)
-	if err != nil {
-		return in, err
-	}
-	if err := s.details(ctx, &in, o); err != nil {
-		return in, err
-	}
-	return in, s.contents(ctx, &in, o)
-}
-
 // LookAt is Look for some zones only: each is read afresh, nothing else is
 // looked at, and the plan that results is partial.
 func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, error) {
@@ -219,7 +174,7 @@ func (s *Session) LookAt(ctx context.Context, names []zone.Name) (plan.Input, er
 	if in.Marker, err = s.CheckMarker(ctx); err != nil {
 		return in, err
 	}
-	in.Have, err = s.probe(ctx, in.Wanted, zones, nil)
+	in.Have, err = s.probe(ctx, in.Wanted, zones)
 	return in, err
 }
 
@@ -248,79 +203,28 @@ func (s *Session) lists(ctx context.Context, in *plan.Input, tombs []fleet.Tombs
 }
 
 // probe asks the server for the SOA of every zone that is wanted and there.
-func (s *Session) probe(ctx context.Context, wanted []fleet.Wanted, zones []nameserver.ZoneState, progress func(report.Progress)) ([]plan.Have, error) {
+func (s *Session) probe(ctx context.Context, wanted []fleet.Wanted, zones []nameserver.ZoneState) ([]plan.Have, error) {
 	isWanted := make(map[zone.Key]bool, len(wanted))
 	for _, w := range wanted {
 		isWanted[w.Name.Key()] = true
 	}
 	have := make([]plan.Have, len(zones))
-	var questions []Question
 	var at []int
 	for i, z := range zones {
 		have[i].ZoneState = z
 		if isWanted[z.Name.Key()] && z.Role != nameserver.Other {
-			questions, at = append(questions, s.Question(z.Name)), append(at, i)
+			at = append(at, i)
 			have[i].Probe = plan.Probe{Asked: true, Lost: true, Err: "no answer"}
 		}
 	}
-	done := 0
-	err := s.f.DNS.SOAs(ctx, questions, func(i int, p plan.Probe) {
+	err := s.f.DNS.SOAs(ctx, len(at), func(i int) Question { return s.Question(zones[at[i]].Name) }, func(i int, p plan.Probe) {
 		p.Asked = true
 		have[at[i]].Probe = p
-		if done++; progress != nil && (done%500 == 0 || done == len(questions)) {
-			progress(report.Progress{Server: s.Server.Name, Phase: "questions", Done: done, Total: len(questions)})
-		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask server %s for its SOAs: %w", s.Server.Name, err)
 	}
 	return have, nil
-}
-
-// details reads primaries and keys of zones where the inventory does not tell:
-// of all that are not in agreement, of a tenth of the rest that changes from
-// hour to hour, and of all when deep, or when the server is not proven yet: one
-// that was taken over has its zones from another primary, with our serials.
-func (s *Session) details(ctx context.Context, in *plan.Input, o LookOptions) error {
-	if s.Driver.Capabilities().ListsPrimaries {
-		return nil
-	}
-	first := plan.Make(*in)
-	all := o.Deep || s.Server.State == fleet.Joining && !o.Again
-	turn := uint32(s.f.Now().Unix() / 3600)
-	index := make(map[zone.Key]int, len(in.Have))
-	for i, h := range in.Have {
-		index[h.Name.Key()] = i
-	}
-	var ask []int
-	for _, st := range first.Steps {
-		if st.Have == nil || slices.Contains(st.Attributes, report.Builtin) || st.Have.Known {
-			continue
-		}
-		h := fnv.New32a()
-		h.Write([]byte(st.Zone.Key()))
-		if _, closely := o.Closely[st.Zone.Key()]; all || closely || st.Class != report.OK || st.Wanted == nil || (h.Sum32()+turn)%10 == 0 {
-			ask = append(ask, index[st.Zone.Key()])
-		}
-	}
-	names := make([]zone.Name, len(ask))
-	for n, i := range ask {
-		names[n] = in.Have[i].Name
-	}
-	states, err := s.afresh(ctx, names, func(done int) {
-		if o.Progress != nil && (done%500 == 0 || done == len(ask)) {
-			o.Progress(report.Progress{Server: s.Server.Name, Phase: "details", Done: done, Total: len(ask)})
-		}
-	})
-	if err != nil {
-		return err
-	}
-	for n, i := range ask {
-		if states[n] != nil { // gone since the list was read: what rests on it is read again before it is acted on
-			in.Have[i].ZoneState = *states[n]
-		}
-	}
-	return nil
 }
 
 // afresh reads zones one by one, as many at a time as the driver bears; nil is for

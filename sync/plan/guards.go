@@ -83,7 +83,7 @@ func (in *Input) awaitsBootstrap() bool {
 // guardEmpty is guard 2: an empty wanted list deletes nothing unless it is said
 // to be meant.
 func (in *Input) guardEmpty(p *Plan) {
-	if in.Partial || in.Options.AllowEmpty {
+	if in.Partial || in.Agreed > 0 || in.Options.AllowEmpty {
 		return
 	}
 	if slices.ContainsFunc(in.Wanted, func(w fleet.Wanted) bool { return w.Kind == fleet.Ordinary }) {
@@ -102,7 +102,7 @@ func ForeignLimit(zones int) int { return max(10, zones/20) }
 
 // guardLimit is guard 3.
 func (in *Input) guardLimit(p *Plan) {
-	foreign, zones := 0, 0
+	foreign, zones := 0, in.Agreed
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		if s.Have != nil && !slices.Contains(s.Attributes, report.MarkerZone) && !slices.Contains(s.Attributes, report.Builtin) {

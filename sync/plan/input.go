@@ -9,8 +9,9 @@ import (
 // Input is everything a plan rests on.
 type Input struct {
 	Server     fleet.Server
-	Wanted     []fleet.Wanted // canonical order, read whole in one snapshot
+	Wanted     []fleet.Wanted // canonical order; the list was read whole in one snapshot
 	Have       []Have         // any order
+	Agreed     int            // zones that are wanted, there and in agreement, and stand in neither list
 	Partial    bool           // only the zones in Wanted, Tombstones and Have were looked at
 	Tombstones map[zone.Key]fleet.Tombstone
 	Protected  map[zone.Key]bool // restored copies

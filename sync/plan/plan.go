@@ -28,7 +28,8 @@ type Plan struct {
 	Marker   MarkerState
 	Withheld string // guard 1's reason when it withholds every write but those Allowed
 	Allowed  []report.Action
-	Steps    []Step // every zone, in canonical order; those in agreement too
+	Steps    []Step // in canonical order; those in agreement too, but for Agreed
+	Agreed   int    // zones in agreement that have no step
 	NoCopy   bool
 }
 
@@ -58,7 +59,7 @@ const (
 // Make plans one server. The inventory in in.Have is whole: one that could not
 // be read whole never gets here.
 func Make(in Input) Plan {
-	p := Plan{Server: in.Server, Marker: in.Marker.State, NoCopy: in.Options.NoCopy}
+	p := Plan{Server: in.Server, Marker: in.Marker.State, Agreed: in.Agreed, NoCopy: in.Options.NoCopy}
 	have := make(map[zone.Key]*Have, len(in.Have))
 	for i := range in.Have {
 		have[in.Have[i].Name.Key()] = &in.Have[i]
@@ -138,6 +139,9 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 	}
 	return s
 }
+
+// Agrees says whether a zone that is wanted and there is in agreement.
+func (in *Input) Agrees(w *fleet.Wanted, h *Have) bool { return in.wanted(w, h).Class == report.OK }
 
 // served is the serial that the server really answers with, or says it has when
 // it was not asked.

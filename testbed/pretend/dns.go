@@ -36,12 +36,12 @@ func (d DNS) at(addr netip.AddrPort) *Server {
 }
 
 // SOAs implements inventory.Asker.
-func (d DNS) SOAs(ctx context.Context, q []inventory.Question, got func(i int, p plan.Probe)) error {
-	for i := range q {
+func (d DNS) SOAs(ctx context.Context, n int, question func(i int) inventory.Question, got func(i int, p plan.Probe)) error {
+	for i := range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		got(i, d.soa(q[i]))
+		got(i, d.soa(question(i)))
 	}
 	return ctx.Err()
 }
