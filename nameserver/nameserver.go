@@ -17,7 +17,7 @@ import (
 )
 
 // Driver talks to one nameserver (and view). It is used by one goroutine at a
-// time; Zone, Add, Change and Retransfer by as many as its capabilities say. Every
+// time; Zone, Add, Change, Delete, Retransfer and Export by as many as its capabilities say. Every
 // call honours ctx's deadline and returns typed errors; an answer that is cut
 // short, malformed or not authenticated is an error, never an empty result.
 type Driver interface {
@@ -64,6 +64,15 @@ type BulkAdder interface {
 	// be added does not keep the others from it. ErrUnreachable is for those of which
 	// the server was not asked.
 	AddAll(ctx context.Context, zones []ZoneConfig) (errs []error)
+}
+
+// BulkDeleter is a driver that deletes many zones in one exchange with its server,
+// much faster than one by one.
+type BulkDeleter interface {
+	// DeleteAll is Delete for each of the zones, which are as Zone has just shown them,
+	// no name of which comes twice; errs has one error for each, in their order. That
+	// they are gone is not proven: the caller reads them again.
+	DeleteAll(ctx context.Context, zones []ZoneState) (errs []error)
 }
 
 // Preparer is a driver of servers whose operators prepare them for the settings

@@ -32,7 +32,9 @@ func checks() []check {
 		{"a zone that was never loaded shows so", neverLoaded},
 		{"zones survive kill -9", survivesKill},
 		{"an inventory of many zones is whole", manyZones},
+		{"an answer that is cut anywhere is an error, and never fewer zones", cutAnywhere},
 		{"many zones are added in one exchange, and each says how it ended", addsMany},
+		{"many zones are deleted in one exchange, and each says how it ended", deletesMany},
 		{"what is not there is ErrNoZone, whatever is asked of it", noZone},
 		{"a zone that is added again has nothing of its earlier life", freshLife},
 		{"primaries and key are shown, and changed in place", changePrimaries},
@@ -377,6 +379,71 @@ func addsMany(t *testing.T, k kind) {
 		t.Errorf("%d zones are there", len(list))
 	}
 	if errs := bulk.AddAll(t.Context(), nil); len(errs) != 0 {
+		t.Error(errs)
+	}
+}
+
+func deletesMany(t *testing.T, k kind) {
+	content := map[string]string{}
+	for _, n := range []string{"a.test.", `a\000\001\046b.test.`, "UPPER.test."} {
+		if k.typ.CanHold(parse(n)) == nil {
+			content[n] = ""
+		}
+	}
+	r := newRig(t, k, content)
+	d := r.Driver
+	if p, ok := d.(prepared); ok {
+		d = p.Driver
+	}
+	bulk, ok := d.(nameserver.BulkDeleter)
+	if !ok {
+		t.Skip("this kind of server takes them one by one")
+	}
+	r.add(t, slices.Sorted(maps.Keys(content))...)
+	zones := []nameserver.ZoneState{{Name: parse("no.test."), Role: nameserver.Secondary, Origin: nameserver.Runtime, Known: true}}
+	var others []nameserver.ZoneConfig
+	for i := range 400 { // more than the buffers of a connection hold
+		others = append(others, r.config(fmt.Sprintf("zone-%d.%s.test.", i, strings.Repeat("x", 60))))
+	}
+	adder, ok := r.Driver.(nameserver.BulkAdder)
+	if !ok {
+		adder = d.(nameserver.BulkAdder)
+	}
+	if err := errors.Join(adder.AddAll(t.Context(), others)...); err != nil {
+		t.Fatal(err)
+	}
+	stays := others[0].Name.Lower().String()
+	for n, z := range r.inventory(t) {
+		if n != stays {
+			zones = append(zones, z)
+		}
+	}
+	catalog := zones[len(zones)-1]
+	catalog.Origin = nameserver.Cataloged
+	zones[len(zones)-1] = catalog
+	errs := bulk.DeleteAll(t.Context(), zones)
+	if len(errs) != len(zones) {
+		t.Fatalf("%d errors for %d zones", len(errs), len(zones))
+	}
+	isErr(t, "delete what is not there", errs[0], nameserver.ErrNoZone)
+	isErr(t, "delete a member of a catalog", errs[len(errs)-1], nameserver.ErrUntouchable)
+	if err := errors.Join(errs[1 : len(errs)-1]...); err != nil {
+		t.Error(err)
+	}
+	left := r.inventory(t)
+	if _, there := left[stays]; !there || len(left) != 2 {
+		t.Errorf("%d zones are left: %v", len(left), left)
+	}
+	for n := range content {
+		if z := parse(n).Lower(); !z.Equal(catalog.Name) {
+			_, err := r.Zone(t.Context(), z)
+			isErr(t, "look at "+n, err, nameserver.ErrNoZone)
+			if got, err := ask(r.server.Address, z.String(), dns.TypeSOA); err != nil || strings.Contains(got, " ") {
+				t.Errorf("%s is answered %q, %v", n, got, err)
+			}
+		}
+	}
+	if errs := bulk.DeleteAll(t.Context(), nil); len(errs) != 0 {
 		t.Error(errs)
 	}
 }

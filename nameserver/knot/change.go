@@ -152,52 +152,6 @@ func (d *driver) replace(ctx context.Context, has details, list []item) error {
 	return d.transact(ctx, func(c *channel) error { return c.all(ctx, requests) })
 }
 
-// Delete removes a zone with its content, and proves it gone. The zone file of a
-// primary stays: an operator has written it.
-func (d *driver) Delete(ctx context.Context, name zone.Name) error {
-	if err := d.delete(ctx, name); err != nil {
-		return fmt.Errorf("delete zone %s: %w", name, err)
-	}
-	return nil
-}
-
-func (d *driver) delete(ctx context.Context, name zone.Name) error {
-	has, err := d.touch(ctx, name)
-	if err != nil {
-		return err
-	}
-	text := nameText(name)
-	// What is stored goes first, when the transaction is sure to succeed: a run that is
-	// killed after its commit must leave nothing that a zone added later is served from.
-	err = d.transact(ctx, func(c *channel) error {
-		requests := [][]unit{{confUnit("conf-unset", "zone", text, "", "")}}
-		switch {
-		case has.Role == nameserver.Primary:
-		case has.own():
-			requests = append(requests, purge(text, purgeStored))
-		default:
-			requests = append(requests, purge(text, purgeStored+purgeFile))
-		}
-		return c.all(ctx, requests)
-	})
-	if err != nil {
-		return err
-	}
-	return d.with(ctx, func(c *channel) error {
-		if err := c.all(ctx, [][]unit{purge(text, purgeOrphan)}); err != nil {
-			return fmt.Errorf("remove its content: %w", err)
-		}
-		_, err := c.one(ctx, unit{itemCommand: "zone-status", itemZone: text})
-		switch {
-		case errors.Is(err, nameserver.ErrNoZone):
-			return nil
-		case err == nil:
-			err = fmt.Errorf("%w: the zone is still there", nameserver.ErrRefused)
-		}
-		return fmt.Errorf("prove it gone: %w", err)
-	})
-}
-
 // Retransfer asks for an AXFR; knotd answers when that is queued.
 func (d *driver) Retransfer(ctx context.Context, name zone.Name) error {
 	err := nameserver.ErrNoZone

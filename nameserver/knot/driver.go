@@ -3,7 +3,6 @@ package knot
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,9 +25,10 @@ type driver struct {
 }
 
 var (
-	_ nameserver.Driver    = (*driver)(nil)
-	_ nameserver.BulkAdder = (*driver)(nil)
-	_ nameserver.KeyHolder = (*driver)(nil)
+	_ nameserver.Driver      = (*driver)(nil)
+	_ nameserver.BulkAdder   = (*driver)(nil)
+	_ nameserver.BulkDeleter = (*driver)(nil)
+	_ nameserver.KeyHolder   = (*driver)(nil)
 )
 
 // Close ends what was started to reach the server.
@@ -127,13 +127,6 @@ type details struct {
 	nameserver.ZoneState
 	items []item // of its own in the configuration
 	in    bool   // it is in the configuration
-}
-
-// own says whether we have made the zone.
-func (z details) own() bool {
-	return slices.ContainsFunc(z.items, func(it item) bool {
-		return it.Name == "template" && strings.HasPrefix(it.Values[0], ownPrefix)
-	})
 }
 
 // Zone reads one zone afresh.

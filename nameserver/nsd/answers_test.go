@@ -126,7 +126,7 @@ added 3 zones
 `
 	wants := []error{nameserver.ErrExists, errNoPattern, nameserver.ErrRefused, nil, nameserver.ErrRefused, nil}
 	got := make([]error, len(input))
-	r := addReader{input: input, done: func(n int, err error) { got[n] = err }}
+	r := lineReader{input: input, done: func(n int, err error) { got[n] = err }, each: "added", all: "added"}
 	if err := feed(answer, r.line); err != nil || !r.ended || r.next != len(input) {
 		t.Fatalf("%v, ended %v after %d", err, r.ended, r.next)
 	}
@@ -140,7 +140,7 @@ added 3 zones
 		"an answer too many":    answer + "added: x.test\n",
 		"no number":             strings.Replace(answer, "added 3 zones", "done", 1),
 	} {
-		r := addReader{input: input, done: func(int, error) {}}
+		r := lineReader{input: input, done: func(int, error) {}, each: "added", all: "added"}
 		if err := feed(text, r.line); !errors.Is(err, nameserver.ErrAnswer) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -203,7 +203,7 @@ func FuzzAddzones(f *testing.F) {
 	f.Add("added: a.test\nadded: b.test\nadded 2 zones\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		answered := []int{}
-		r := addReader{input: []string{"a.test p", "b.test p"}, done: func(n int, _ error) { answered = append(answered, n) }}
+		r := lineReader{input: []string{"a.test p", "b.test p"}, done: func(n int, _ error) { answered = append(answered, n) }, each: "added", all: "added"}
 		if err := feed(text, r.line); err == nil && r.ended && !slices.Equal(answered, []int{0, 1}) {
 			t.Errorf("%q answers %v", text, answered)
 		}

@@ -46,40 +46,45 @@ func (d *driver) AddAll(ctx context.Context, zones []nameserver.ZoneConfig) []er
 // addLines gives the lines to addzones and calls done for each that is answered,
 // in order; n is how many were.
 func (d *driver) addLines(ctx context.Context, input []string, done func(n int, err error)) (n int, err error) {
-	r := addReader{input: input, done: done}
-	err = d.control.do(ctx, "addzones", input, r.line)
-	if err == nil && (!r.ended || r.next != len(input)) {
-		err = fmt.Errorf("nsd addzones: %w: it answers %d of %d lines", nameserver.ErrAnswer, r.next, len(input))
+	return d.lines(ctx, "addzones", lineReader{input: input, done: done, each: "added", all: "added"})
+}
+
+// lines gives lines to a command that takes many.
+func (d *driver) lines(ctx context.Context, command string, r lineReader) (n int, err error) {
+	err = d.control.do(ctx, command, r.input, r.line)
+	if err == nil && (!r.ended || r.next != len(r.input)) {
+		err = fmt.Errorf("nsd %s: %w: it answers %d of %d lines", command, nameserver.ErrAnswer, r.next, len(r.input))
 	}
 	return r.next, err
 }
 
-// addReader reads the answer to addzones: for each line of input what is wrong with
-// it, if anything, then "added: NAME" or "error for input line 'NAME'", with the
-// name as it was typed; in the end how many were added.
-type addReader struct {
-	input []string
-	done  func(n int, err error)
-	next  int   // index in input of the line that comes to be answered
-	wrong error // said of it
-	ended bool
+// lineReader reads the answer to addzones and delzones: for each line of input what
+// is wrong with it, if anything, then "added: NAME" or "error for input line 'NAME'",
+// with the name as it was typed; in the end how many were added.
+type lineReader struct {
+	input     []string
+	done      func(n int, err error)
+	each, all string // how it says that one is done, and all of them are
+	next      int    // index in input of the line that comes to be answered
+	wrong     error  // said of it
+	ended     bool
 }
 
-func (r *addReader) line(l string) error {
+func (r *lineReader) line(l string) error {
 	odd := fmt.Errorf("%w: %q", nameserver.ErrAnswer, printable(l))
 	if r.ended {
 		return odd
 	}
 	if r.next == len(r.input) {
 		r.ended = true
-		if !strings.HasPrefix(l, "added ") || !strings.HasSuffix(l, " zones") {
+		if !strings.HasPrefix(l, r.all+" ") || !strings.HasSuffix(l, " zones") {
 			return odd
 		}
 		return nil
 	}
 	name, _, _ := strings.Cut(r.input[r.next], " ")
 	switch {
-	case l == "added: "+name:
+	case l == r.each+": "+name:
 	case l == "error for input line '"+name+"'":
 		if r.wrong == nil {
 			r.wrong = odd
@@ -266,52 +271,6 @@ func touchable(z nameserver.ZoneState) error {
 		return fmt.Errorf("%w: it is a %s", nameserver.ErrUntouchable, z.Detail)
 	}
 	return nil
-}
-
-// Delete removes a zone and proves it gone. Its file stays, which NSD never
-// removes; no zone that is added later has the same one.
-func (d *driver) Delete(ctx context.Context, name zone.Name) error {
-	if err := d.delete(ctx, name); err != nil {
-		return fmt.Errorf("delete zone %s: %w", name, err)
-	}
-	return nil
-}
-
-func (d *driver) delete(ctx context.Context, name zone.Name) error {
-	_, has, err := d.look(ctx, name)
-	if err != nil {
-		return err
-	}
-	if err := touchable(has); err != nil {
-		return err
-	}
-	if err := d.checkCatalog(ctx, has); err != nil {
-		return err
-	}
-	if err := d.control.order(ctx, "delzone "+typed(name)); err != nil {
-		return err
-	}
-	switch _, _, err := d.look(ctx, name); {
-	case errors.Is(err, nameserver.ErrNoZone):
-		return nil
-	case err != nil:
-		return fmt.Errorf("prove it gone: %w", err)
-	}
-	return fmt.Errorf("prove it gone: %w: the zone is still there", nameserver.ErrRefused)
-}
-
-// checkCatalog refuses zones that are catalogs (RFC 9432: TXT "2" or "1" at
-// version), of which this NSD knows nothing: it may give one to others, who would
-// lose its members. Zones that we added are none.
-func (d *driver) checkCatalog(ctx context.Context, z nameserver.ZoneState) error {
-	if z.Primaries != nil || z.Serial == nil || d.transfer == nil {
-		return nil
-	}
-	content, err := d.content(ctx, z.Name)
-	if err != nil {
-		return nil // whoever deletes without a copy was asked about that
-	}
-	return nameserver.CheckNoCatalog(content)
 }
 
 // Retransfer asks for an AXFR; NSD answers when that is queued.

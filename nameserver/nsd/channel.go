@@ -26,9 +26,9 @@ type channel struct {
 const (
 	header       = "NSDCT1 "
 	endOfInput   = "\x04\n"
-	longestLine  = 64 << 10         // of an answer
-	connectTime  = 5 * time.Second  // and the TLS handshake as long again
-	silenceLimit = 30 * time.Second // NSD answers at once, or reloads meanwhile
+	longestLine  = 64 << 10 // of an answer
+	connectTime  = 5 * time.Second
+	silenceLimit = 30 * time.Second // NSD answers at once, in the TLS handshake too, or reloads meanwhile
 	longestWait  = 320 * time.Millisecond
 	// longestCommand is what NSD reads of a command's line, and longestInput of one
 	// that follows it.
@@ -100,7 +100,7 @@ func (c channel) connect(ctx context.Context) (net.Conn, error) {
 	if c.tls == nil {
 		return conn, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	ctx, cancel := context.WithTimeout(ctx, silenceLimit)
 	defer cancel()
 	t := tls.Client(conn, c.tls)
 	if err := t.HandshakeContext(ctx); err != nil {

@@ -26,9 +26,10 @@ type driver struct {
 }
 
 var (
-	_ nameserver.Driver    = (*driver)(nil)
-	_ nameserver.BulkAdder = (*driver)(nil)
-	_ nameserver.Preparer  = (*driver)(nil)
+	_ nameserver.Driver      = (*driver)(nil)
+	_ nameserver.BulkAdder   = (*driver)(nil)
+	_ nameserver.BulkDeleter = (*driver)(nil)
+	_ nameserver.Preparer    = (*driver)(nil)
 )
 
 // atOnce is how many connections NSD is given at a time; it closes an eleventh,

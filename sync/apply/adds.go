@@ -113,9 +113,7 @@ func (r *run) addAll(ctx context.Context, bulk nameserver.BulkAdder, steps []*pl
 				gone = err
 			}
 		}
-		if err := r.Store.AddEvents(context.WithoutCancel(ctx), events); err != nil {
-			r.Log.Error("write events", "server", r.s.Server.Name, "events", len(events), "err", err)
-		}
+		r.write(ctx, events...)
 		done += len(batch)
 		if gone != nil {
 			for _, st := range steps[done:] {

@@ -69,6 +69,7 @@ const (
 	defaultProof     = 30 * time.Second
 	defaultRetention = 30 * 24 * time.Hour
 	deletionBatch    = 20
+	deletionBulk     = 100 // where a driver deletes many in one exchange
 	askEvery         = 200 * time.Millisecond
 	askAtLeast       = 2 * time.Second // so often also when the questions take long
 	nudgeAfter       = 3 * time.Second // a transfer not proven by then is asked for again
@@ -295,6 +296,13 @@ func (a *Applier) event(ctx context.Context, o Options, s *inventory.Session, ac
 	e := a.newEvent(o, s, action, name, serial, before, result)
 	if err := a.Store.AddEvent(context.WithoutCancel(ctx), e); err != nil {
 		a.Log.Error("write event", "server", s.Server.Name, "zone", name.String(), "err", err)
+	}
+}
+
+// write records what was done to many zones at once, like event.
+func (r *run) write(ctx context.Context, events ...report.Event) {
+	if err := r.Store.AddEvents(context.WithoutCancel(ctx), events); err != nil {
+		r.Log.Error("write events", "server", r.s.Server.Name, "events", len(events), "err", err)
 	}
 }
 

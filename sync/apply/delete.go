@@ -1,15 +1,18 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/report"
 	"dnsctl/sync/inventory"
 	"dnsctl/sync/plan"
+	"dnsctl/zone"
 )
 
 // deletions removes zones in small batches, before each of which the marker is
@@ -25,23 +28,31 @@ func (r *run) deletions(ctx context.Context) {
 		}
 		return
 	}
-	for n, st := range steps {
-		if ctx.Err() != nil {
-			return // Run says so of what is left
-		}
+	// Of those that are deleted one by one no more are begun before they are proven
+	// than are under way at a time.
+	size, group := deletionBatch, max(1, r.s.Driver.Capabilities().AtOnce)
+	if _, ok := r.s.Driver.(nameserver.BulkDeleter); ok {
+		size, group = deletionBulk, deletionBulk
+	}
+	done := 0
+	for batch := range slices.Chunk(steps, size) {
 		// The plan's marker was read before the adds; much may have happened since.
-		if n%deletionBatch == 0 {
-			if err := r.markerStillOurs(ctx); err != nil {
-				r.stop(steps[n:], plan.GuardMarker, err.Error())
-				return
-			}
-		}
-		r.delete(ctx, st)
-		if st.Outcome == report.Failed {
-			r.stop(steps[n:], plan.GuardBatch, "an earlier deletion on this server failed")
+		if err := r.markerStillOurs(ctx); err != nil && ctx.Err() == nil {
+			r.stop(steps[done:], plan.GuardMarker, err.Error())
 			return
 		}
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: n + 1, Total: len(steps)})
+		for some := range slices.Chunk(batch, group) {
+			if ctx.Err() != nil {
+				return // Run says so of what is left
+			}
+			r.deleteSome(ctx, some)
+			if slices.ContainsFunc(some, func(st *plan.Step) bool { return st.Outcome == report.Failed }) {
+				r.stop(steps[done:], plan.GuardBatch, "an earlier deletion on this server failed")
+				return
+			}
+			done += len(some)
+			r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: done, Total: len(steps)})
+		}
 	}
 }
 
@@ -61,66 +72,162 @@ func (r *run) stop(steps []*plan.Step, guard, reason string) {
 	}
 }
 
-// delete removes one zone: the server's zone is read again, then come the copy,
-// its row once more, the deletion, the proof, and the row again.
-func (r *run) delete(ctx context.Context, st *plan.Step) {
-	z, err := r.s.Driver.Zone(ctx, st.Zone)
+// deletion is a step that deletes, and its zone as the server had it right before.
+type deletion struct {
+	*plan.Step
+	was nameserver.ZoneState
+}
+
+// deleteSome removes some zones. Each is read on the server again; then come the
+// copies, the rows once more, the deletions, the proofs, and the rows again. A
+// failure before the deletions keeps all of them from being made.
+func (r *run) deleteSome(ctx context.Context, steps []*plan.Step) {
+	list := make([]*deletion, len(steps))
+	for i, st := range steps {
+		list[i] = &deletion{Step: st}
+	}
+	for _, part := range []func(context.Context, []*deletion) []*deletion{r.ready, r.unwanted, r.counted} {
+		list = part(ctx, list)
+		if slices.ContainsFunc(steps, func(st *plan.Step) bool { return st.Outcome == report.Failed }) {
+			return
+		}
+	}
+	list = r.gone(ctx, r.delete(ctx, list))
+	for _, d := range list {
+		d.Outcome = report.Done
+	}
+	r.settled(ctx, list)
+	r.wantedSince(ctx, list)
+}
+
+// ready reads the zones on the server again, and has those copied that need it.
+func (r *run) ready(ctx context.Context, list []*deletion) []*deletion {
+	goes := make([]bool, len(list))
+	nameserver.Each(ctx, r.s.Driver, len(list), func(i int) { goes[i] = r.isReady(ctx, list[i]) }, func(int) {})
+	var on []*deletion
+	for i, d := range list {
+		if goes[i] {
+			on = append(on, d)
+		}
+	}
+	return on
+}
+
+func (r *run) isReady(ctx context.Context, d *deletion) bool {
+	var err error
+	d.was, err = r.s.Driver.Zone(ctx, d.Zone)
 	switch {
 	case errors.Is(err, nameserver.ErrNoZone):
-		st.Outcome, st.Reason = report.Done, st.Reason+"; it was gone already"
-		r.settled(ctx, st)
-		return
+		d.Outcome, d.Reason = report.Done, d.Reason+"; it was gone already"
+		r.settled(ctx, []*deletion{d})
+		return false
 	case err != nil:
-		fail(st, err)
-		return
-	case r.another(st, z):
-		drop(st, "it is another kind of zone on the server now")
-		return
+		fail(d.Step, err)
+		return false
+	case r.another(d.Step, d.was):
+		drop(d.Step, "it is another kind of zone on the server now")
+		return false
 	}
-	if st.Copy && !r.copy(ctx, st) {
-		return
-	}
-	_, err = r.Store.WantedOne(ctx, r.s.Server.ID, st.Zone)
-	switch {
-	case err == nil:
-		drop(st, "it is wanted now")
-		return
-	case !errors.Is(err, fleet.ErrNoZone):
-		fail(st, err)
-		return
-	}
-	// Counted before it is done: a deletion that the limit does not know of must
-	// not happen.
-	if st.Class == report.Foreign {
-		if err := r.Store.AddForeignDeletion(ctx, r.s.Server.ID, st.Zone); err != nil {
-			fail(st, fmt.Errorf("count the deletion: %w", err))
-			return
+	return !d.Copy || r.copy(ctx, d.Step)
+}
+
+// unwanted drops what is wanted by now.
+func (r *run) unwanted(ctx context.Context, list []*deletion) (on []*deletion) {
+	wanted, err := r.wantedOf(ctx, list)
+	for _, d := range list {
+		_, is := wanted[d.Zone.Key()]
+		switch {
+		case err != nil:
+			fail(d.Step, err)
+		case is:
+			drop(d.Step, "it is wanted now")
+		default:
+			on = append(on, d)
 		}
 	}
-	if err := r.s.Driver.Delete(ctx, st.Zone); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
-		// It may have been done all the same, when the answer was lost.
-		r.event(ctx, st, "delete", z.Detail, "failed: "+err.Error())
-		fail(st, err)
-		return
-	}
-	// The event comes before the proof: what is recorded is that it was done.
-	r.event(ctx, st, "delete", z.Detail, string(st.Class))
-	if err := r.gone(ctx, st); err != nil {
-		fail(st, fmt.Errorf("deleted, but: %w", err))
-		return
-	}
-	st.Outcome = report.Done
-	r.settled(ctx, st)
-	w, err := r.Store.WantedOne(ctx, r.s.Server.ID, st.Zone)
-	switch {
-	case err == nil:
-		if err := r.addBack(ctx, st, w); err != nil {
-			fail(st, fmt.Errorf("it became wanted while it was deleted, and adding it again: %w", err))
-			return
+	return on
+}
+
+// counted counts foreign zones before they are deleted: a deletion that the limit
+// does not know of must not happen.
+func (r *run) counted(ctx context.Context, list []*deletion) []*deletion {
+	for _, d := range list {
+		if d.Class != report.Foreign {
+			continue
 		}
-		drop(st, "it became wanted while it was deleted, and was added again")
-	case !errors.Is(err, fleet.ErrNoZone):
-		fail(st, fmt.Errorf("deleted, but whether it is wanted now could not be read: %w", err))
+		if err := r.Store.AddForeignDeletion(ctx, r.s.Server.ID, d.Zone); err != nil {
+			fail(d.Step, fmt.Errorf("count the deletion: %w", err))
+		}
+	}
+	return list
+}
+
+// delete deletes zones, in one exchange where the driver can, and returns those that
+// it says are gone. Its events are written before the proof: what is recorded is
+// that it was done.
+func (r *run) delete(ctx context.Context, list []*deletion) (on []*deletion) {
+	errs := make([]error, len(list))
+	if bulk, ok := r.s.Driver.(nameserver.BulkDeleter); ok && len(list) > 0 {
+		zones := make([]nameserver.ZoneState, len(list))
+		for i, d := range list {
+			zones[i] = d.was
+		}
+		errs = bulk.DeleteAll(ctx, zones)
+	} else {
+		for i := range errs {
+			errs[i] = errNotBegun
+		}
+		nameserver.Each(ctx, r.s.Driver, len(list), func(i int) { errs[i] = r.s.Driver.Delete(ctx, list[i].Zone) }, func(int) {})
+	}
+	var events []report.Event
+	for i, err := range errs {
+		d, result := list[i], string(list[i].Class)
+		switch {
+		case errors.Is(err, errNotBegun):
+			continue // Run says so
+		case err == nil || errors.Is(err, nameserver.ErrNoZone):
+			on = append(on, d)
+		default: // it may have been done all the same, when the answer was lost
+			result = "failed: " + err.Error()
+			fail(d.Step, err)
+		}
+		events = append(events, r.newEvent(r.o, r.s, "delete", d.Zone, d.Serial.Want, d.was.Detail, result))
+	}
+	r.write(ctx, events...)
+	return on
+}
+
+var errNotBegun = errors.New("not begun")
+
+// wantedOf is those of the zones that are wanted.
+func (r *run) wantedOf(ctx context.Context, list []*deletion) (map[zone.Key]fleet.Wanted, error) {
+	names := make([]zone.Name, len(list))
+	for i, d := range list {
+		names[i] = d.Zone
+	}
+	rows, err := r.Store.WantedAmong(ctx, r.s.Server.ID, names)
+	out := make(map[zone.Key]fleet.Wanted, len(rows))
+	for _, w := range rows {
+		out[w.Name.Key()] = w
+	}
+	return out, err
+}
+
+// wantedSince adds zones again that became wanted while they were deleted.
+func (r *run) wantedSince(ctx context.Context, list []*deletion) {
+	wanted, err := r.wantedOf(ctx, list)
+	for _, d := range list {
+		w, is := wanted[d.Zone.Key()]
+		switch {
+		case err != nil:
+			fail(d.Step, fmt.Errorf("deleted, but whether it is wanted now could not be read: %w", err))
+		case is:
+			if err := r.addBack(ctx, d.Step, w); err != nil {
+				fail(d.Step, fmt.Errorf("it became wanted while it was deleted, and adding it again: %w", err))
+				continue
+			}
+			drop(d.Step, "it became wanted while it was deleted, and was added again")
+		}
 	}
 }
 
@@ -148,47 +255,81 @@ func (r *run) addBack(ctx context.Context, st *plan.Step, w fleet.Wanted) error 
 	return nil
 }
 
-// settled removes the task that stood for the deletion.
-func (r *run) settled(ctx context.Context, st *plan.Step) {
-	if st.Tomb == nil {
-		return
+// settled removes the tasks that stood for deletions.
+func (r *run) settled(ctx context.Context, list []*deletion) {
+	var done []report.Task
+	for _, d := range list {
+		if d.Tomb != nil {
+			done = append(done, report.Task{Server: r.s.Server.Name, Zone: d.Zone, Want: report.Absent, Incarnation: d.Tomb.Incarnation, Serial: d.Tomb.LastSerial})
+		}
 	}
-	done := report.Task{Server: r.s.Server.Name, Zone: st.Zone, Want: report.Absent, Incarnation: st.Tomb.Incarnation, Serial: st.Tomb.LastSerial}
-	if err := r.Store.DoneTasks(context.WithoutCancel(ctx), []report.Task{done}); err != nil {
-		r.Log.Error("settle task", "server", r.s.Server.Name, "zone", st.Zone.String(), "err", err)
+	if err := r.Store.DoneTasks(context.WithoutCancel(ctx), done); err != nil {
+		r.Log.Error("settle tasks", "server", r.s.Server.Name, "tasks", len(done), "err", err)
 	}
 }
 
-// gone is guard 7: neither the control channel nor the wire knows the zone. A
-// parent zone on the same server answers too: what counts is the owner of the
-// SOA.
-func (r *run) gone(ctx context.Context, st *plan.Step) error {
-	_, err := r.s.Driver.Zone(ctx, st.Zone)
-	if err == nil {
-		return errors.New("the control channel still lists it")
+// gone is guard 7: neither the control channel nor the wire knows the zones. It
+// returns those of which that is proven.
+func (r *run) gone(ctx context.Context, list []*deletion) (proven []*deletion) {
+	left := make([]string, len(list)) // why each is not proven yet
+	for i := range left {
+		left[i] = "the run ended"
 	}
-	if !errors.Is(err, nameserver.ErrNoZone) {
-		return err
-	}
-	for try := 0; ; try++ {
-		left := "no answer"
-		got := plan.Probe{Lost: true, Err: left}
-		err := r.DNS.SOAs(ctx, 1, func(int) inventory.Question { return r.question(st) }, func(_ int, p plan.Probe) { got = p })
+	nameserver.Each(ctx, r.s.Driver, len(list), func(i int) {
+		_, err := r.s.Driver.Zone(ctx, list[i].Zone)
 		switch {
-		case err != nil:
-			left = err.Error()
-		case got.Lost: // silence proves nothing
-			left = got.Err
-		case got.Serves:
-			left = "the server still answers for it"
-		default:
-			return nil
+		case err == nil:
+			err = errors.New("the control channel still lists it")
+		case errors.Is(err, nameserver.ErrNoZone):
+			left[i] = "no answer"
+			return
 		}
-		if try == 10 {
-			return errors.New(left)
+		left[i] = ""
+		fail(list[i].Step, fmt.Errorf("deleted, but: %w", err))
+	}, func(int) {})
+	for try := 0; ; try++ {
+		var open []int
+		for i, why := range left {
+			if why != "" {
+				open = append(open, i)
+			}
 		}
-		if err := inventory.Pause(ctx, askEvery); err != nil {
-			return err
+		if len(open) == 0 {
+			return proven
 		}
+		err := r.DNS.SOAs(ctx, len(open), func(n int) inventory.Question { return r.s.Question(list[open[n]].Zone) }, func(n int, p plan.Probe) {
+			if left[open[n]] = remains(p); left[open[n]] == "" {
+				proven = append(proven, list[open[n]])
+			}
+		})
+		if len(proven) == len(list) {
+			return proven
+		}
+		if err == nil && try < 10 {
+			if err = inventory.Pause(ctx, askEvery); err == nil {
+				continue
+			}
+		}
+		for _, i := range open {
+			if why := left[i]; why != "" {
+				if err != nil {
+					why = err.Error()
+				}
+				fail(list[i].Step, fmt.Errorf("deleted, but: %s", why))
+			}
+		}
+		return proven
 	}
+}
+
+// remains says what an answer has against a zone's being gone; "" is nothing. A
+// parent zone on the same server answers too: what counts is the owner of the SOA.
+func remains(p plan.Probe) string {
+	switch {
+	case p.Lost: // silence proves nothing
+		return cmp.Or(p.Err, "no answer")
+	case p.Serves:
+		return "the server still answers for it"
+	}
+	return ""
 }

@@ -221,8 +221,8 @@ func TestZoneThatBecameWantedWhileItWasDeletedIsAddedAgainBehindTheMarker(t *tes
 // rowless cannot say whether a zone is wanted.
 type rowless struct{ apply.Store }
 
-func (rowless) WantedOne(context.Context, int64, zone.Name) (fleet.Wanted, error) {
-	return fleet.Wanted{}, errors.New("database is gone")
+func (rowless) WantedAmong(context.Context, int64, []zone.Name) ([]fleet.Wanted, error) {
+	return nil, errors.New("database is gone")
 }
 
 func TestZoneWhoseRowCannotBeReadIsNotDeleted(t *testing.T) {

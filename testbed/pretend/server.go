@@ -36,8 +36,8 @@ type Server struct {
 	// ListsPrimaries and AtOnce are the capabilities.
 	ListsPrimaries bool
 	AtOnce         int
-	// Bulk makes it take many adds in one exchange; Before is called for "add all"
-	// and then for each of them.
+	// Bulk makes it take many adds, and deletions, in one exchange; Before is called
+	// for "add all" or "delete all" and then for each of them.
 	Bulk bool
 
 	w    *World
@@ -343,10 +343,13 @@ func (d driver) Convert(ctx context.Context, name zone.Name, settings string) er
 	return nil
 }
 
-// bulkDriver is one that takes many adds in one exchange.
+// bulkDriver is one that takes many adds, and deletions, in one exchange.
 type bulkDriver struct{ driver }
 
-var _ nameserver.BulkAdder = bulkDriver{}
+var (
+	_ nameserver.BulkAdder   = bulkDriver{}
+	_ nameserver.BulkDeleter = bulkDriver{}
+)
 
 func (d bulkDriver) AddAll(ctx context.Context, zones []nameserver.ZoneConfig) []error {
 	errs := make([]error, len(zones))
@@ -354,6 +357,17 @@ func (d bulkDriver) AddAll(ctx context.Context, zones []nameserver.ZoneConfig) [
 	for i, z := range zones {
 		if errs[i] = failed; failed == nil {
 			errs[i] = d.Add(ctx, z)
+		}
+	}
+	return errs
+}
+
+func (d bulkDriver) DeleteAll(ctx context.Context, zones []nameserver.ZoneState) []error {
+	errs := make([]error, len(zones))
+	failed := d.begin(ctx, "delete all", "")
+	for i, z := range zones {
+		if errs[i] = failed; failed == nil {
+			errs[i] = d.Delete(ctx, z.Name)
 		}
 	}
 	return errs
