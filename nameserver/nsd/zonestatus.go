@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -28,7 +27,20 @@ type status struct {
 // lines of a tab, a key, a colon and a value.
 type statusReader struct {
 	cur   *status
+	known map[string]string // values that many zones have, each once
 	yield func(status) error
+}
+
+// once is a value, the same text in memory for all zones that have it.
+func (r *statusReader) once(value string) string {
+	if r.known == nil {
+		return value
+	}
+	if v, there := r.known[value]; there {
+		return v
+	}
+	r.known[value] = value
+	return value
 }
 
 func (r *statusReader) line(l string) error {
@@ -53,9 +65,9 @@ func (r *statusReader) line(l string) error {
 	value = strings.TrimSpace(value)
 	switch key {
 	case "pattern":
-		r.cur.pattern = value
+		r.cur.pattern = r.once(value)
 	case "state":
-		r.cur.state = value
+		r.cur.state = r.once(value)
 	case "served-serial":
 		r.cur.serials++
 		serial, err := readSerial(value)
@@ -144,35 +156,74 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 	return z, nil
 }
 
-// each reads the status of all zones.
-func (d *driver) each(ctx context.Context, yield func(status) error) error {
-	r := statusReader{yield: yield}
-	err := d.control.do(ctx, "zonestatus", nil, r.line)
-	if errors.Is(err, errNothing) { // that is how it says so of no zones
-		err = d.proveEmpty(ctx)
-	}
-	if err == nil {
-		err = r.end()
-	}
-	if err == nil {
-		// A socket does not tell an NSD that died from one that has said all.
-		_, err = d.version(ctx)
-	}
-	return err
-}
+// countTries is how often the zones are listed anew while they come and go.
+const countTries = 5
 
-// proveEmpty has NSD say in its statistics that it has no zones: of a connection
-// that it closes for another reason it says as little.
-func (d *driver) proveEmpty(ctx context.Context) error {
-	lines, err := d.control.ask(ctx, "stats_noreset")
-	if err != nil {
-		return err
+// each reads the status of all zones. The end of a connection is all that NSD says of
+// the end of its list, and may be somebody else's doing: so the list is believed, and
+// yield called, when NSD's statistics have as many zones as it.
+func (d *driver) each(ctx context.Context, yield func(status) error) error {
+	var list []status
+	before := -1
+	for try := 1; ; try++ {
+		list = list[:0]
+		r := statusReader{known: make(map[string]string), yield: func(s status) error {
+			list = append(list, s)
+			return nil
+		}}
+		err := d.control.do(ctx, "zonestatus", nil, r.line)
+		if errors.Is(err, errNothing) { // that is how it says so of no zones
+			err = nil
+		}
+		if err == nil {
+			err = r.end()
+		}
+		if err != nil {
+			return err
+		}
+		now, err := d.count(ctx)
+		if err != nil {
+			return err
+		}
+		// Zones may have come or gone since, which two counts that differ tell.
+		if n := len(list); n == now || before >= 0 && before != now && min(before, now) <= n && n <= max(before, now) {
+			break
+		}
+		if try == countTries {
+			return fmt.Errorf("nsd zonestatus: %w: it lists %d zones, and has %d", nameserver.ErrAnswer, len(list), now)
+		}
+		before = now
 	}
-	if !slices.Contains(lines, "zone.master=0") && !slices.Contains(lines, "zone.primary=0") ||
-		!slices.Contains(lines, "zone.slave=0") && !slices.Contains(lines, "zone.secondary=0") {
-		return fmt.Errorf("nsd zonestatus: %w, and has zones", errNothing)
+	for _, s := range list {
+		if err := yield(s); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// count is how many zones NSD has, as its statistics say.
+func (d *driver) count(ctx context.Context) (n int, err error) {
+	lines, err := d.control.ask(ctx, "stats_noreset")
+	if err != nil {
+		return 0, err
+	}
+	kinds := 0
+	for _, l := range lines {
+		key, value, _ := strings.Cut(l, "=")
+		switch key {
+		case "zone.master", "zone.primary", "zone.slave", "zone.secondary":
+			some, err := strconv.Atoi(value)
+			if err != nil || some < 0 {
+				return 0, fmt.Errorf("nsd stats_noreset: %w: %q", nameserver.ErrAnswer, printable(l))
+			}
+			n, kinds = n+some, kinds+1
+		}
+	}
+	if kinds != 2 {
+		return 0, fmt.Errorf("nsd stats_noreset: %w: it does not say how many zones there are", nameserver.ErrAnswer)
+	}
+	return n, nil
 }
 
 // look reads one zone's status.
