@@ -36,6 +36,9 @@ stands to the database. Nothing is ever written to a nameserver.
   expired        there, but not serving
   unknown        could not look; never read as absent
 
+Same serial, other content shows in the SOA, in its signatures and in ZONEMD, where
+a zone has these, and else only with --deep.
+
 Zones in agreement are only counted, unless --all is given. --deep also compares the
 content of every zone, record by record, with what the nameserver transfers, or
 copies over its control channel where it refuses that; a zone of which neither can

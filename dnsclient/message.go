@@ -28,6 +28,7 @@ type ask struct {
 	typ    zone.Type
 	soa    zone.RRset // NOTIFY's hint, or the version that IXFR starts from
 	edns   bool
+	do     bool // with signatures (RFC 3225)
 	key    *wire.Key
 }
 
@@ -49,7 +50,7 @@ func newRequest(e *wire.Encoder, a ask, now time.Time) (*request, error) {
 		e.Set(section, a.soa)
 	}
 	if a.edns {
-		e.OPT(wire.Reply{UDPSize: udpSize, Keepalive: -1}, 0)
+		e.OPT(wire.Reply{UDPSize: udpSize, DO: a.do, Keepalive: -1}, 0)
 	}
 	r.msg = e.Bytes()
 	if a.key != nil {

@@ -42,6 +42,9 @@ type Probe struct {
 	Zone   zone.Name
 	Key    *wire.Key // nil: unsigned
 	Ref    any       // the caller's own, handed back in the Result
+	// Witness has another RRset of the apex looked at: RRSIG is the SOA's signatures,
+	// which come with it; ZONEMD is asked for instead of the SOA. 0 is none.
+	Witness zone.Type
 }
 
 // Result is the answer to a Probe. Err, an *Error, means that there is none that
@@ -53,7 +56,9 @@ type Result struct {
 	Owner  zone.Name // of the SOA record; a server without the zone may show a parent's; "" when there is none
 	Serial zone.Serial
 	SOA    string // rdata
-	Err    error
+	// Witnessed is the Witness's data; "" when the answer has none.
+	Witnessed zone.Rdata
+	Err       error
 }
 
 // Serves says whether the server answers with authority for this very zone.
@@ -165,8 +170,20 @@ type question struct {
 
 func (q *question) slot() slot { return slot{q.probe.Server, q.req.id()} }
 
+// ask is the question itself.
+func (q *question) ask() ask {
+	a := ask{name: q.probe.Zone, typ: zone.TypeSOA, key: q.probe.Key}
+	switch q.probe.Witness {
+	case zone.TypeRRSIG:
+		a.edns, a.do = true, true
+	case zone.TypeZONEMD:
+		a.edns, a.typ = true, zone.TypeZONEMD
+	}
+	return a
+}
+
 func (q *question) error() *Error {
-	return &Error{Op: OpAsk, Server: q.probe.Server, Zone: q.probe.Zone, Type: zone.TypeSOA, Key: keyName(q.probe.Key)}
+	return &Error{Op: OpAsk, Server: q.probe.Server, Zone: q.probe.Zone, Type: q.ask().typ, Key: keyName(q.probe.Key)}
 }
 
 func (q *question) fail(ctx context.Context, err error) {
@@ -179,7 +196,7 @@ func (p *Prober) start(e *wire.Encoder, q *question) {
 	q.socket = p.sockets[rand.IntN(len(p.sockets))]
 	err := errIDTaken
 	for errors.Is(err, errIDTaken) {
-		if q.req, err = newRequest(e, ask{name: q.probe.Zone, typ: zone.TypeSOA, key: q.probe.Key}, p.client.now()); err == nil {
+		if q.req, err = newRequest(e, q.ask(), p.client.now()); err == nil {
 			err = q.socket.add(q)
 		}
 	}
@@ -235,6 +252,11 @@ func (q *question) answered(msg []byte) {
 		return
 	}
 	r := Result{Probe: q.probe, Rcode: a.Rcode, AA: a.AA}
+	for _, set := range a.Answer {
+		if set.Type == q.probe.Witness && set.Owner.Equal(q.probe.Zone) && (set.Type != zone.TypeRRSIG || set.Covers == zone.TypeSOA) {
+			r.Witnessed = set.Data
+		}
+	}
 	for _, set := range append(a.Answer, a.Authority...) {
 		if set.Type != zone.TypeSOA {
 			continue

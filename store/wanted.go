@@ -116,6 +116,34 @@ func (s *Store) WantedAmong(ctx context.Context, server int64, names []zone.Name
 	return out, err
 }
 
+// Witnesses yields, of the zones that a server should have, the RRsets of the apex
+// that change with the content: the SOA's signatures, and ZONEMD (RFC 8976). They
+// come in canonical order of zones, their owners in lower case.
+func (s *Store) Witnesses(ctx context.Context, server int64, yield func(zone.Key, zone.RRset) error) error {
+	return s.view(ctx, func(t *tx) error {
+		return t.each(ctx, func(rows *sqlx.Rows) error {
+			var key, data sql.RawBytes
+			var set zone.RRset
+			if err := rows.Scan(&key, &set.Type, &set.Covers, &data); err != nil {
+				return err
+			}
+			k := zone.Key(key)
+			var err error
+			if set.Owner, err = k.Name(); err != nil {
+				return fmt.Errorf("%w: zone %x: %w", fleet.ErrCorrupt, []byte(key), err)
+			}
+			set.Data = zone.Rdata(data)
+			return yield(k, set)
+		}, `SELECT DISTINCT z.name, r.type, r.covers, r.rdata
+			FROM zones z
+			JOIN memberships m ON m.zone_id = z.id AND m.deleted_at IS NULL
+			JOIN server_pools p ON p.pool_id = m.pool_id AND p.left_at IS NULL
+			JOIN editions e ON e.zone_id = z.id
+			JOIN rrsets r ON r.content_id = e.content_id AND r.owner = z.name AND r.type IN (46, 63) AND r.covers IN (0, 6)
+			WHERE p.server_id = ? AND z.deleted_at IS NULL AND z.kind = 'zone' ORDER BY z.name, r.type`, server)
+	})
+}
+
 // selectTombstones yields the zones that a server once should have had: those
 // whose membership in one of its pools ended, and those in pools that it left.
 // Names that it should have now are left out.

@@ -13,9 +13,11 @@ import (
 
 	"github.com/miekg/dns"
 
+	"dnsctl/dnsclient"
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/testbed"
+	"dnsctl/wire"
 	"dnsctl/zone"
 	"dnsctl/zone/zonefile"
 )
@@ -165,6 +167,18 @@ func signedZone(t *testing.T, k kind) {
 	}
 	if r.zone(t, "signed.example.").Signs {
 		t.Error("it seems to sign what was signed when it came")
+	}
+	p, err := dnsclient.NewProber(dnsclient.ProberOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, key := range []*wire.Key{nil, r.wireKey()} {
+		ours := p.SOA(t.Context(), dnsclient.Probe{Server: netip.MustParseAddrPort(r.primary.Addr), Zone: parse("signed.example."), Key: key, Witness: zone.TypeRRSIG})
+		its := p.SOA(t.Context(), dnsclient.Probe{Server: r.server.Address, Zone: parse("signed.example."), Key: key, Witness: zone.TypeRRSIG})
+		if its.Witnessed == "" || its.Witnessed != ours.Witnessed || !its.Serves() {
+			t.Errorf("the SOA's signature is %x (%v), not %x (%v)", its.Witnessed, its.Err, ours.Witnessed, ours.Err)
+		}
 	}
 }
 

@@ -219,7 +219,10 @@ func (d *driver) delete(ctx context.Context, name zone.Name) error {
 	if _, err := d.touchable(ctx, name); err != nil {
 		return err
 	}
-	if err := d.zoneCall(ctx, name, http.MethodDelete, "", nil); err != nil {
+	d.deleting.Lock()
+	err := d.zoneCall(ctx, name, http.MethodDelete, "", nil)
+	d.deleting.Unlock()
+	if err != nil {
 		return err
 	}
 	found, err := d.lists(ctx, name)

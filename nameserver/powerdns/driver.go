@@ -24,6 +24,8 @@ type driver struct {
 
 	mu   sync.Mutex         // while a TSIG key is looked for, or made
 	keys map[zone.Name]bool // those that the server has as they should be
+
+	deleting sync.Mutex // of two deletions at a time on SQLite, PowerDNS gives one up
 }
 
 // atOnce is how many calls pdns_server is given at a time.

@@ -37,6 +37,46 @@ func (e *env) tombstones(v fleet.Server) (names []string, all []fleet.Tombstone)
 }
 
 var wantedTests = map[string]func(*testing.T, *env){
+	"what changes with the content of wanted zones is told": func(t *testing.T, e *env) {
+		eu, us := e.pool("eu"), e.pool("us")
+		v := e.server("ns1", us, eu)
+		sig := func(covers zone.Type) string { return string([]byte{0, byte(covers)}) + strings.Repeat("s", 40) }
+		with := func(zoneName string, more ...zone.RRset) *zone.Snapshot {
+			plain := content(t, zoneName, 3, 1)
+			b := zone.NewBuilder(plain.Apex(), plain.RRsets()+len(more))
+			for set := range plain.All() {
+				b.Add(set)
+			}
+			for _, set := range more {
+				set.TTL = 60
+				b.Add(set)
+			}
+			out, err := b.Build()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		e.create(content(t, "plain.example.", 3, 1), eu)
+		b := name("B.example.")
+		e.create(with("B.example.", zone.RRset{Owner: b, Type: zone.TypeZONEMD, Data: zone.PackRdata(strings.Repeat("d", 54))},
+			zone.RRset{Owner: b, Type: zone.TypeRRSIG, Covers: zone.TypeSOA, Data: zone.PackRdata(sig(zone.TypeSOA))},
+			zone.RRset{Owner: b, Type: zone.TypeRRSIG, Covers: zone.TypeNS, Data: zone.PackRdata(sig(zone.TypeNS))},
+			zone.RRset{Owner: name("x.b.example."), Type: zone.TypeZONEMD, Data: zone.PackRdata(strings.Repeat("e", 54))}), us, eu)
+		gone := name("gone.example.")
+		e.delete(e.create(with("gone.example.", zone.RRset{Owner: gone, Type: zone.TypeZONEMD, Data: zone.PackRdata(strings.Repeat("d", 54))}), eu), false)
+		var got []string
+		err := e.Witnesses(t.Context(), v.ID, func(k zone.Key, set zone.RRset) error {
+			if set.Owner.Key() != k {
+				t.Errorf("%s has the key %q", set.Owner, k)
+			}
+			got = append(got, set.Owner.String()+" "+set.Type.String()+" "+set.Covers.String()+" "+set.Data.First()[2:4])
+			return nil
+		})
+		if want := []string{"b.example. RRSIG SOA ss", "b.example. ZONEMD TYPE0 dd"}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, %v", got, err)
+		}
+	},
 	"a server should have the union of its pools": func(t *testing.T, e *env) {
 		eu, us, asia := e.pool("eu"), e.pool("us"), e.pool("asia")
 		v := e.server("ns1", us, eu)

@@ -81,6 +81,23 @@ func probeOf(r dnsclient.Result) plan.Probe {
 	return p
 }
 
+// Witnesses implements Asker.
+func (d DNS) Witnesses(ctx context.Context, n int, question func(i int) (Question, zone.Type), got func(i int, data zone.Rdata, has bool)) error {
+	items := iter.Seq[dnsclient.Probe](func(yield func(dnsclient.Probe) bool) {
+		for i := range n {
+			q, typ := question(i)
+			if !yield(dnsclient.Probe{Server: q.Addr, Zone: q.Zone, Key: q.Key, Ref: i, Witness: typ}) {
+				return
+			}
+		}
+	})
+	return d.Prober.Sweep(ctx, items, dnsclient.SweepOptions{}, func(r dnsclient.Result) error {
+		i, _ := r.Ref.(int)
+		got(i, r.Witnessed, r.Err == nil && r.Rcode == wire.RcodeSuccess && r.AA)
+		return nil
+	})
+}
+
 // TXT implements Asker.
 func (d DNS) TXT(ctx context.Context, q Question) (string, error) {
 	a, err := d.Client.Ask(ctx, q.Addr, q.Zone, zone.TypeTXT, q.Key)

@@ -34,7 +34,7 @@ func (l *look) contents(ctx context.Context) error {
 	for i := range l.list.zones {
 		e := &l.list.zones[i]
 		w, h := l.rows[e.key], l.have[e.key]
-		if (l.o.Deep || l.o.Closely[e.key]) && (e.stand == agreed || w != nil && h != nil && l.in.Agrees(w, h)) {
+		if (l.o.Deep || l.o.Closely[e.key] || l.odd[e.key]) && (e.stand == agreed || w != nil && h != nil && l.in.Agrees(w, h)) {
 			chosen = append(chosen, e)
 		}
 	}

@@ -200,6 +200,13 @@ func (f failing) TombstonesAmong(ctx context.Context, server int64, names []zone
 	return f.Store.TombstonesAmong(ctx, server, names)
 }
 
+func (f failing) Witnesses(ctx context.Context, server int64, yield func(zone.Key, zone.RRset) error) error {
+	if f.what == "witnesses" {
+		return errRead
+	}
+	return f.Store.Witnesses(ctx, server, yield)
+}
+
 func (f failing) WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error) {
 	if f.what == "rows" {
 		return nil, errRead

@@ -34,6 +34,7 @@ type look struct {
 	in   *plan.Input
 	list list
 	seed maphash.Seed
+	odd  map[zone.Key]bool          // zones whose content is to be compared, as a witness speaks against it
 	rows map[zone.Key]*fleet.Wanted // of zones that are wanted and not plainly agreed
 	have map[zone.Key]*plan.Have    // of zones that are there and not plainly agreed
 }
@@ -42,8 +43,8 @@ type look struct {
 // could not be read whole.
 func (s *Session) Look(ctx context.Context, o LookOptions) (plan.Input, error) {
 	in := s.input()
-	l := look{Session: s, o: o, in: &in, seed: maphash.MakeSeed(), rows: make(map[zone.Key]*fleet.Wanted), have: make(map[zone.Key]*plan.Have)}
-	for _, part := range []func(context.Context) error{l.read, l.match, l.ask, l.complete, l.settings, l.contents} {
+	l := look{Session: s, o: o, in: &in, seed: maphash.MakeSeed(), rows: make(map[zone.Key]*fleet.Wanted), have: make(map[zone.Key]*plan.Have), odd: make(map[zone.Key]bool)}
+	for _, part := range []func(context.Context) error{l.read, l.match, l.ask, l.complete, l.settings, l.witnesses, l.contents} {
 		if err := part(ctx); err != nil {
 			return in, err
 		}

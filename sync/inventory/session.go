@@ -31,6 +31,9 @@ type Store interface {
 	// Wanted yields what the server should have, in canonical order, all from one
 	// database snapshot, and returns that snapshot's feed position.
 	Wanted(ctx context.Context, server int64, yield func(fleet.Wanted) error) (int64, error)
+	// Witnesses yields the RRsets of the server's zones that change with their content,
+	// in canonical order of zones: the SOA's RRSIG, and ZONEMD.
+	Witnesses(ctx context.Context, server int64, yield func(zone.Key, zone.RRset) error) error
 	// WantedAmong is those of the names, none of them twice, that are wanted there.
 	WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error)
 	// TombstonesAmong is the names, none of them twice, that the server once should
@@ -49,6 +52,9 @@ type Asker interface {
 	// SOAs asks n questions, each for a zone's SOA, and calls got for each answer,
 	// from one goroutine, in any order. A question may be called for twice.
 	SOAs(ctx context.Context, n int, question func(i int) Question, got func(i int, p plan.Probe)) error
+	// Witnesses asks for RRsets of zones' apexes, RRSIG or ZONEMD, as SOAs does; has is
+	// false when the answer does not tell.
+	Witnesses(ctx context.Context, n int, question func(i int) (Question, zone.Type), got func(i int, data zone.Rdata, has bool)) error
 	// TXT is the first TXT record at name, as one text.
 	TXT(ctx context.Context, q Question) (string, error)
 	// Accepts asks for the zone's SOA to find out whether the server takes the

@@ -68,6 +68,32 @@ func (d DNS) soa(q inventory.Question) plan.Probe {
 	return plan.Probe{Asked: true, Serves: true, Serial: z.content.Serial(), SOA: z.content.SOASet().Data.First()}
 }
 
+// Witnesses implements inventory.Asker.
+func (d DNS) Witnesses(ctx context.Context, n int, question func(i int) (inventory.Question, zone.Type), got func(i int, data zone.Rdata, has bool)) error {
+	for i := range n {
+		q, typ := question(i)
+		id := zone.ID{Owner: q.Zone.Key(), Type: typ}
+		if typ == zone.TypeRRSIG {
+			id.Covers = zone.TypeSOA
+		}
+		s := d.at(q.Addr)
+		if s == nil || s.Asked != nil && s.Asked(q.Zone) {
+			got(i, "", false)
+			continue
+		}
+		s.mu.Lock()
+		z := s.zones[q.Zone.Key()]
+		s.mu.Unlock()
+		if z == nil || z.content == nil {
+			got(i, "", false)
+			continue
+		}
+		set, _ := z.content.Get(id)
+		got(i, set.Data, true)
+	}
+	return ctx.Err()
+}
+
 // TXT implements inventory.Asker.
 func (d DNS) TXT(ctx context.Context, q inventory.Question) (string, error) {
 	content, err := d.Transfer(ctx, q)
