@@ -57,6 +57,9 @@ func runServerShow(ctx context.Context, a *App, name string, events int) error {
 		return err
 	}
 	v.health = health[s.ID]
+	for i := range v.tasks {
+		v.tasks[i].Blocked = blockedBy(v.health)
+	}
 	leases, err := a.store.Leases(ctx)
 	if err != nil {
 		return err

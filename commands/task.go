@@ -5,8 +5,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dnsctl/fleet"
 	"dnsctl/render"
 	"dnsctl/report"
+	"dnsctl/store"
 	"dnsctl/zone"
 )
 
@@ -29,6 +31,7 @@ var taskColumns = render.List[report.Task]{
 		{Name: "since", Value: func(t report.Task) any { return t.Since }, Show: render.IfRoom},
 		{Name: "next_try", Value: func(t report.Task) any { return t.NextTry }},
 		{Name: "last_error", Value: func(t report.Task) any { return t.LastError }},
+		{Name: "blocked", Value: func(t report.Task) any { return t.Blocked }},
 		{Name: "incarnation", Value: func(t report.Task) any { return t.Incarnation }, Show: render.DataOnly},
 	},
 }
@@ -36,9 +39,13 @@ var taskColumns = render.List[report.Task]{
 func newTaskListCmd(a *App) *cobra.Command {
 	var server string
 	c := &cobra.Command{
-		Use:     "list",
-		Short:   "List what is not done yet",
-		Long:    "Lists the tasks by server and zone, with how often they were tried and why they failed.",
+		Use:   "list",
+		Short: "List what is not done yet",
+		Long: `Lists the tasks by server and zone, with how often they were tried and why they failed.
+
+A server that cannot be reached, or whose marker is missing or wrong, is left alone:
+its tasks wait, without attempts, and each says under blocked what is in the way. The
+leader looks at such a server again within a minute, and works on them when it may.`,
 		Example: "  dnsctl task list\n  dnsctl task list --server ns1 -o json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runTaskList(cmd.Context(), a, server) },
@@ -61,7 +68,39 @@ func runTaskList(ctx context.Context, a *App, server string) error {
 	if err != nil {
 		return err
 	}
+	blocked, err := blockedServers(ctx, s)
+	if err != nil {
+		return err
+	}
+	for i := range tasks {
+		tasks[i].Blocked = blocked[tasks[i].Server]
+	}
 	return taskColumns.Write(a.Out, render.Rows(tasks))
+}
+
+// blockedServers says of servers that the leader leaves alone why it does.
+func blockedServers(ctx context.Context, s *store.Store) (map[string]string, error) {
+	health, err := s.Health(ctx)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := s.Servers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	blocked := make(map[string]string)
+	for _, v := range servers {
+		blocked[v.Name] = blockedBy(health[v.ID])
+	}
+	return blocked, nil
+}
+
+// blockedBy is why nothing is written to a server, "" when it may be.
+func blockedBy(h fleet.Health) string {
+	if h.Blocked == "" {
+		return ""
+	}
+	return h.Blocked + ": " + h.Reason
 }
 
 func newTaskRetryCmd(a *App) *cobra.Command {

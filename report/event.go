@@ -62,6 +62,7 @@ type Task struct {
 	Since       time.Time   `json:"since"`
 	NextTry     time.Time   `json:"next_try"`
 	LastError   string      `json:"last_error"`
+	Blocked     string      `json:"blocked"` // why nothing is written to its server for now; "" when it may be
 }
 
 // Copy is a quarantined copy of a zone as a nameserver had it.
