@@ -105,9 +105,12 @@ const (
 	taskEvery    = time.Second
 	taskLease    = 30 * time.Second // the server's lock guards the work; this only keeps a batch together
 	blockedRetry = 2 * time.Second
-	proveFor     = 6 * time.Second  // without any progress; less than a command waits for the server's lock
-	lagMost      = 5 * time.Second  // of one that leads while another could
-	lagTerm      = 30 * time.Second // how long one leads that lags, where nobody else does
+	beginFor     = 3 * time.Second        // steps of one batch are begun
+	proveFor     = 6 * time.Second        // without any progress; less than a command waits for the server's lock
+	yieldEvery   = 3 * time.Second        // of batches that follow each other, the server's lock is left to commands
+	yieldFor     = 300 * time.Millisecond // they look five times a second
+	lagMost      = 5 * time.Second        // of one that leads while another could
+	lagTerm      = 30 * time.Second       // how long one leads that lags, where nobody else does
 )
 
 // Run competes for leadership and leads while it has it, until ctx ends.

@@ -50,11 +50,13 @@ func (l *leader) tasks(ctx context.Context, sec *secondary, s fleet.Server) (boo
 	if len(due) == 0 {
 		return false, nil
 	}
-	err = apply.WithLock(ctx, l.Store, s.Name, l.Holder, func(ctx context.Context) error {
-		return l.work(ctx, sec, s, due)
+	left := 0
+	err = apply.WithLock(ctx, l.Store, s.Name, l.Holder, func(ctx context.Context) (err error) {
+		left, err = l.work(ctx, sec, s, due)
+		return err
 	})
 	if err == nil {
-		return len(due) == taskBatch, nil
+		return len(due) == taskBatch || left > 0, nil
 	}
 	// The server could not be worked on: that is no attempt at any of its zones.
 	if err := l.deferTasks(ctx, due, err.Error()); err != nil {
@@ -66,11 +68,12 @@ func (l *leader) tasks(ctx context.Context, sec *secondary, s fleet.Server) (boo
 	return false, err
 }
 
-// work plans and applies the zones of some tasks.
-func (l *leader) work(ctx context.Context, sec *secondary, s fleet.Server, due []report.Task) error {
+// work plans and applies the zones of some tasks, as many as are begun in a short
+// time; the others are given back, and counted.
+func (l *leader) work(ctx context.Context, sec *secondary, s fleet.Server, due []report.Task) (left int, err error) {
 	ses, err := l.Fleet.Open(ctx, s)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer ses.Close()
 	names := make([]zone.Name, len(due))
@@ -79,35 +82,43 @@ func (l *leader) work(ctx context.Context, sec *secondary, s fleet.Server, due [
 	}
 	in, err := ses.LookAt(ctx, names)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	l.looked(sec, in.Marker)
 	l.setBlocked(sec, blockOf(in.Marker))
 	p := plan.Make(in)
 	onlyOurs(&p)
-	out := l.Applier.Run(ctx, ses, p, apply.Options{Meta: l.Meta, ProveFor: proveFor})
+	out := l.Applier.Run(ctx, ses, p, apply.Options{Meta: l.Meta, ProveFor: proveFor, BeginFor: beginFor})
 	items := make(map[zone.Key]report.Item, len(out.Items))
 	for _, it := range out.Items {
 		items[it.Zone.Key()] = it
 	}
-	var done []report.Task
+	var done, later []report.Task
 	for _, t := range due {
 		it, there := items[t.Zone.Key()]
-		// Not wanted and not there: nothing was planned.
-		if !there || settled(it) {
+		switch {
+		case !there || settled(it): // not there: neither wanted nor on the server
 			done = append(done, t)
-			continue
+		case it.Outcome == report.Withheld && it.Guard == plan.GuardEnded:
+			later = append(later, t)
+		default:
+			if err := l.failTask(ctx, s, t, it.Reason); err != nil {
+				return 0, err
+			}
 		}
-		if err := l.failTask(ctx, s, t, it.Reason); err != nil {
-			return err
+	}
+	if len(later) > 0 {
+		// They stay before those that came after them.
+		if err := l.Store.DeferTasks(ctx, later, "", due[0].NextTry); err != nil {
+			return 0, err
 		}
 	}
 	if len(done) == 0 {
-		return nil
+		return len(later), nil
 	}
 	l.Metrics.done.WithLabelValues(s.Name).Add(float64(len(done)))
 	l.shown(s.ID)
-	return l.Store.DoneTasks(ctx, done)
+	return len(later), l.Store.DoneTasks(ctx, done)
 }
 
 // onlyOurs leaves of a plan what the leader does on its own: everything about

@@ -18,6 +18,7 @@ func (l *leader) tend(ctx context.Context, sec *secondary, s fleet.Server) {
 		return
 	}
 	var looked, marked, compare time.Time
+	yielded := l.Now()
 	failures := 0
 	for ctx.Err() == nil {
 		now := l.Now()
@@ -41,6 +42,10 @@ func (l *leader) tend(ctx context.Context, sec *secondary, s fleet.Server) {
 			}
 			if busy {
 				l.publish(ctx, sec)
+				if l.Now().Sub(yielded) >= yieldEvery {
+					pause(ctx, yieldFor)
+					yielded = l.Now()
+				}
 				continue
 			}
 		}

@@ -89,7 +89,7 @@ func added(st *plan.Step, err error) bool {
 func (r *run) addAll(ctx context.Context, bulk nameserver.BulkAdder, steps []*plan.Step, past int64) {
 	done := 0
 	for batch := range slices.Chunk(steps, cmp.Or(r.s.Driver.Capabilities().Batch, addBatch)) {
-		if ctx.Err() != nil {
+		if r.over(ctx) {
 			return // Run says so of what is left
 		}
 		asked := r.rereadAll(ctx, batch, past)

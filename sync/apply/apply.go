@@ -60,6 +60,9 @@ type Options struct {
 	Meta     edit.Meta
 	Progress func(report.Progress)
 	ProveFor time.Duration // how long steps may go without any of them being proven; 0: 30 s
+	// BeginFor is how long steps are begun; the others are withheld by
+	// plan.GuardEnded. 0: as long as there are any.
+	BeginFor time.Duration
 	// Confirm is asked once before the first deletion, with all of them; nil
 	// confirms. A refusal withholds them.
 	Confirm func(server string, deletions []report.Item) bool
@@ -78,15 +81,25 @@ const (
 // unwanted is why a step is dropped whose zone is not wanted any more.
 const unwanted = "deleted from the database meanwhile"
 
+// errLater is why steps are left when their run has had its time.
+var errLater = errors.New("its turn comes later")
+
 // started marks a step that has been asked of the server and awaits its proof.
 const started report.Outcome = "started"
 
 // run is one plan being carried out; it belongs to one goroutine.
 type run struct {
 	*Applier
-	o Options
-	s *inventory.Session
-	p plan.Plan
+	o     Options
+	s     *inventory.Session
+	p     plan.Plan
+	begun time.Time
+}
+
+// over says whether no further step is to be begun: the run was interrupted, lost
+// its lock, or has had its time.
+func (r *run) over(ctx context.Context) bool {
+	return ctx.Err() != nil || r.o.BeginFor > 0 && r.Now().Sub(r.begun) >= r.o.BeginFor
 }
 
 // Run carries out the plan's steps that are planned, and says of every step how
@@ -99,7 +112,7 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 	if o.Progress == nil {
 		o.Progress = func(report.Progress) {}
 	}
-	r := &run{Applier: a, o: o, s: s, p: p}
+	r := &run{Applier: a, o: o, s: s, p: p, begun: a.Now()}
 	if p.Marker == plan.MarkerSound {
 		a.OfferKeys(ctx, s, o.Meta)
 	}
@@ -107,9 +120,12 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 	r.changes(ctx)
 	r.prove(ctx)
 	r.deletions(ctx)
-	// Nothing else leaves a step planned: the run was interrupted, or lost its lock.
-	for _, st := range r.planned(report.Add, report.Change, report.Retransfer, report.Delete) {
-		withhold(st, plan.GuardEnded, fmt.Sprintf("not begun: %v", context.Cause(ctx)))
+	cause := context.Cause(ctx)
+	if cause == nil {
+		cause = errLater
+	}
+	for _, st := range r.planned(report.Add, report.Change, report.Retransfer, report.Delete) { // nothing else leaves one so
+		withhold(st, plan.GuardEnded, fmt.Sprintf("not begun: %v", cause))
 	}
 	return Report(r.p)
 }
@@ -166,6 +182,8 @@ func (r *run) each(ctx context.Context, steps []*plan.Step, phase string, do fun
 	nameserver.Each(ctx, r.s.Driver, len(steps), func(i int) {
 		if err := gone.Load(); err != nil {
 			fail(steps[i], fmt.Errorf("not begun: %w", *err))
+		} else if r.over(ctx) {
+			return // Run says so of what is left
 		} else if err := do(steps[i]); errors.Is(err, nameserver.ErrUnreachable) {
 			gone.Store(&err)
 		}

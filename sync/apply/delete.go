@@ -42,7 +42,7 @@ func (r *run) deletions(ctx context.Context) {
 			return
 		}
 		for some := range slices.Chunk(batch, group) {
-			if ctx.Err() != nil {
+			if r.over(ctx) {
 				return // Run says so of what is left
 			}
 			r.deleteSome(ctx, some)
