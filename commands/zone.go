@@ -29,6 +29,7 @@ var zoneColumns = render.List[fleet.Zone]{
 		{Name: "octets", Value: func(z fleet.Zone) any { return z.Edition.Octets }, Show: render.WideOnly},
 		{Name: "signed", Value: func(z fleet.Zone) any { return z.Edition.Signed }, Show: render.WideOnly},
 		{Name: "serial_style", Value: func(z fleet.Zone) any { return string(z.SerialStyle) }, Show: render.WideOnly},
+		{Name: "priority", Value: func(z fleet.Zone) any { return z.Priority }, Show: render.WideOnly},
 		{Name: "group", Value: func(z fleet.Zone) any { return z.Group }, Show: render.WideOnly},
 		{Name: "created", Value: func(z fleet.Zone) any { return z.Created }, Show: render.WideOnly},
 		{Name: "deleted", Value: func(z fleet.Zone) any { return z.Deleted }, Show: render.WideOnly},

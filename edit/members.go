@@ -16,9 +16,10 @@ type Change struct {
 	AddPools, RemovePools []string
 	SerialStyle           zone.SerialStyle // "" leaves it
 	Group                 *string          // of catalogs; nil leaves it
+	Priority              *int             // nil leaves it
 }
 
-// Set changes a zone's pools, serial style or group.
+// Set changes a zone's pools, serial style, group or priority.
 func (e *Editor) Set(ctx context.Context, name zone.Name, c Change, m Meta) (Result, error) {
 	z, err := e.live(ctx, name)
 	if err != nil {
@@ -49,7 +50,13 @@ func (e *Editor) Set(ctx context.Context, name zone.Name, c Change, m Meta) (Res
 		}
 		mc.Group = c.Group
 	}
-	if len(add) == 0 && len(remove) == 0 && mc.SerialStyle == "" && mc.Group == nil {
+	if c.Priority != nil && *c.Priority != z.Priority {
+		if err := fleet.CheckPriority(*c.Priority); err != nil {
+			return Result{}, report.Fail(report.ExitUsage, err, "zones of a higher priority come first; 0 is usual")
+		}
+		mc.Priority = c.Priority
+	}
+	if len(add) == 0 && len(remove) == 0 && mc.SerialStyle == "" && mc.Group == nil && mc.Priority == nil {
 		return res, nil
 	}
 	if mc.AddPools, err = e.poolIDs(ctx, add); err != nil {

@@ -54,6 +54,7 @@ type MemberChange struct {
 	RemovePools []int64
 	SerialStyle zone.SerialStyle // "" leaves it
 	Group       *string          // of catalogs; nil leaves it
+	Priority    *int             // nil leaves it
 }
 
 // StagedContent is content written ahead in short transactions, which no reader

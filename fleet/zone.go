@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"time"
 
 	"dnsctl/zone"
@@ -27,8 +28,20 @@ type Zone struct {
 	Deleted     *time.Time // nil while it is live; content is kept until purged
 	Purged      bool
 	Group       string   // its group in catalogs (RFC 9432 section 4.4.2); "" is none
+	Priority    int      // nameservers get zones of a higher one first; 0 is usual
 	Pools       []string // of its live memberships, sorted
 	Edition     Edition  // the one that is served as imported or edited
+}
+
+// MostPriority is the highest priority of a zone; the lowest is as far below 0.
+const MostPriority = 1000
+
+// CheckPriority says why a zone cannot have this priority; nil when it can.
+func CheckPriority(n int) error {
+	if n < -MostPriority || n > MostPriority {
+		return fmt.Errorf("priority %d: it goes from %d to %d", n, -MostPriority, MostPriority)
+	}
+	return nil
 }
 
 // Edition is what is served of a zone: one per audience and signing. Today each
@@ -94,6 +107,8 @@ type Wanted struct {
 	Incarnation string
 	Pools       []int64 // ascending; the first one is the pool through which the server has the zone
 	FirstFeed   int64   // feed position of the membership's first entry (guard 1)
+	Priority    int     // of the zone
+	Octets      int     // of the content in wire form
 }
 
 // Tombstone says that a zone was a member of one of a server's pools and is not

@@ -76,6 +76,13 @@ func (w *commit) changeOne(ctx context.Context, i int, m fleet.MemberChange) err
 		before += fmt.Sprintf(" group %q", m.Zone.Group)
 		result += fmt.Sprintf(" group %q", *m.Group)
 	}
+	if m.Priority != nil {
+		if _, err := w.t.exec(ctx, `UPDATE zones SET priority = ? WHERE id = ?`, *m.Priority, m.Zone.ID); err != nil {
+			return err
+		}
+		before += fmt.Sprintf(" priority %d", m.Zone.Priority)
+		result += fmt.Sprintf(" priority %d", *m.Priority)
+	}
 	serial := c.serial
 	w.event(i, report.Event{Action: action, ZoneID: m.Zone.ID, Zone: m.Zone.Name, Serial: &serial, Before: before, Result: result})
 	if announced {

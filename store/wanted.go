@@ -12,7 +12,7 @@ import (
 )
 
 // selectWanted yields a row per zone and pool that a server is in.
-const selectWanted = `SELECT z.name, z.name_case, z.kind, z.id, e.id, e.serial, e.soa, m.incarnation, m.pool_id, m.first_feed
+const selectWanted = `SELECT z.name, z.name_case, z.kind, z.id, e.id, e.serial, e.soa, m.incarnation, m.pool_id, m.first_feed, z.priority, e.octets
 	FROM zones z
 	JOIN memberships m ON m.zone_id = z.id AND m.deleted_at IS NULL
 	JOIN server_pools p ON p.pool_id = m.pool_id AND p.left_at IS NULL
@@ -30,7 +30,7 @@ func (w *wantedMerger) scan(rows *sqlx.Rows) error {
 	var key, spelled, soa sql.RawBytes
 	var v fleet.Wanted
 	var pool int64
-	err := rows.Scan(&key, &spelled, &v.Kind, &v.ZoneID, &v.Edition, &v.Serial, &soa, &v.Incarnation, &pool, &v.FirstFeed)
+	err := rows.Scan(&key, &spelled, &v.Kind, &v.ZoneID, &v.Edition, &v.Serial, &soa, &v.Incarnation, &pool, &v.FirstFeed, &v.Priority, &v.Octets)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func sortRRsets(sets []zone.RRset) {
 }
 
 // selectZones selects what zoneRow holds.
-const selectZones = `SELECT z.id, z.name, z.name_case, z.kind, z.serial_style, z.catalog_group, z.created_at, z.deleted_at, z.purged_at,
+const selectZones = `SELECT z.id, z.name, z.name_case, z.kind, z.serial_style, z.catalog_group, z.priority, z.created_at, z.deleted_at, z.purged_at,
 	e.id AS edition, e.audience, e.signing, e.version, e.serial, e.soa, e.signed, e.rrsets, e.records, e.octets, e.changed_at,
 	COALESCE((SELECT string_agg(m.pool_name, ',') FROM memberships m WHERE m.zone_id = z.id AND m.deleted_at IS NULL), '') AS pools
 	FROM zones z JOIN editions e ON e.zone_id = z.id`
@@ -36,6 +36,7 @@ type zoneRow struct {
 	Kind        string        `db:"kind"`
 	SerialStyle string        `db:"serial_style"`
 	Group       string        `db:"catalog_group"`
+	Priority    int           `db:"priority"`
 	CreatedAt   int64         `db:"created_at"`
 	DeletedAt   sql.NullInt64 `db:"deleted_at"`
 	PurgedAt    sql.NullInt64 `db:"purged_at"`
@@ -62,7 +63,7 @@ func (r zoneRow) zone() (fleet.Zone, error) {
 	if err != nil {
 		return fleet.Zone{Name: name}, err
 	}
-	z := fleet.Zone{ID: r.ID, Name: name, Kind: fleet.Kind(r.Kind), SerialStyle: zone.SerialStyle(r.SerialStyle), Group: r.Group,
+	z := fleet.Zone{ID: r.ID, Name: name, Kind: fleet.Kind(r.Kind), SerialStyle: zone.SerialStyle(r.SerialStyle), Group: r.Group, Priority: r.Priority,
 		Created: fromMillis(r.CreatedAt), Deleted: timePtr(r.DeletedAt), Purged: r.PurgedAt.Valid, Pools: []string{},
 		Edition: fleet.Edition{ID: r.Edition, ZoneID: r.ID, Audience: r.Audience, Signing: r.Signing, Version: r.Version,
 			Serial: zone.Serial(r.Serial), SOA: soa, Signed: r.Signed != 0, RRsets: r.RRsets, Records: r.Records, Octets: r.Octets,

@@ -145,6 +145,7 @@ var memberTests = map[string]func(*testing.T, *env){
 			"delete":        {Members: []fleet.MemberChange{{Zone: z, Delete: true}}},
 			"move":          {Members: []fleet.MemberChange{{Zone: z, AddPools: []int64{p.ID}}}},
 			"regroup":       {Members: []fleet.MemberChange{{Zone: z, Group: new("g")}}},
+			"reprioritise":  {Members: []fleet.MemberChange{{Zone: z, Priority: new(5)}}},
 			"restyle":       {Members: []fleet.MemberChange{{Zone: z, SerialStyle: zone.SerialUnix}}},
 			"undelete live": {Members: []fleet.MemberChange{{Zone: e.create(content(t, "live.org.", 1, 0)), Undelete: true}}},
 		} {
@@ -200,9 +201,9 @@ var memberTests = map[string]func(*testing.T, *env){
 	"a zone moves between pools": func(t *testing.T, e *env) {
 		eu, us, asia := e.pool("eu"), e.pool("us"), e.pool("asia")
 		z := e.create(content(t, "example.org.", 1, 1), eu, us)
-		out := e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: z, AddPools: []int64{asia.ID, us.ID}, RemovePools: []int64{eu.ID}, SerialStyle: zone.SerialDate, Group: new("g")}}})
+		out := e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: z, AddPools: []int64{asia.ID, us.ID}, RemovePools: []int64{eu.ID}, SerialStyle: zone.SerialDate, Group: new("g"), Priority: new(-5)}}})
 		z = e.zone("example.org.")
-		if !slices.Equal(z.Pools, []string{"asia", "us"}) || z.SerialStyle != zone.SerialDate || z.Group != "g" || z.Edition.Version != 1 {
+		if !slices.Equal(z.Pools, []string{"asia", "us"}) || z.SerialStyle != zone.SerialDate || z.Group != "g" || z.Priority != -5 || z.Edition.Version != 1 {
 			t.Fatalf("zone %+v", z)
 		}
 		all := e.memberships(z.Name, eu, us, asia)

@@ -93,6 +93,7 @@ var wantedTests = map[string]func(*testing.T, *env){
 			m.Kind = fleet.Marker
 			e.commit(fleet.Commit{Creates: []fleet.Create{m}})
 		}
+		e.commit(fleet.Commit{Members: []fleet.MemberChange{{Zone: e.zone("b.example."), Priority: new(7)}}})
 		all, pos := e.wanted(v)
 		var names []string
 		for _, w := range all {
@@ -113,7 +114,8 @@ var wantedTests = map[string]func(*testing.T, *env){
 		b := e.zone("b.example.")
 		w := all[0]
 		if w.ZoneID != b.ID || w.Edition != b.Edition.ID || w.Serial != 3 || w.SOA != b.Edition.SOA.Data.First() || !slices.Equal(w.Pools, []int64{eu.ID, us.ID}) ||
-			len(w.Incarnation) != 32 || w.Kind != fleet.Ordinary || w.FirstFeed == 0 {
+			len(w.Incarnation) != 32 || w.Kind != fleet.Ordinary || w.FirstFeed == 0 ||
+			w.Priority != 7 || all[1].Priority != 0 || w.Octets != b.Edition.Octets || w.Octets == 0 {
 			t.Fatalf("wanted %+v", w)
 		}
 		if f, err := e.FeedEntry(t.Context(), w.FirstFeed); err != nil || f.ZoneID != b.ID || f.Kind != fleet.FeedMember {
