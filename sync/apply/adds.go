@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -15,14 +14,17 @@ import (
 	"dnsctl/zone"
 )
 
-// addBatch is how many zones a driver that adds many at once is given at a time
-// where it has no wish: their rows are read again right before, and what was done is
-// written down right after.
-const addBatch = 2000
+// Zones are asked for in batches, and what was done is written down right after each.
+// addBatch is how many are in one for a driver that adds many at once and has no
+// wish, whose rows are read again right before; eachBatch where it is one by one.
+const (
+	addBatch  = 2000
+	eachBatch = 200
+)
 
 // adds makes missing zones. The marker is moved past the first feed entry of
 // every one of them, and that is proven, before the first is added.
-func (r *run) adds(ctx context.Context) {
+func (r *run) adds(ctx context.Context, p *proof) {
 	steps := r.planned(report.Add)
 	if len(steps) == 0 {
 		return
@@ -43,21 +45,11 @@ func (r *run) adds(ctx context.Context) {
 		}
 		return
 	}
-	if bulk, ok := r.s.Driver.(nameserver.BulkAdder); ok {
-		r.addAll(ctx, bulk, steps, past)
-		return
+	size := eachBatch
+	if _, bulk := r.s.Driver.(nameserver.BulkAdder); bulk {
+		size = cmp.Or(r.s.Driver.Capabilities().Batch, addBatch)
 	}
-	r.each(ctx, steps, "adds", func(st *plan.Step) error {
-		w, ok := r.reread(ctx, st)
-		if !ok || !r.mayAdd(st, w, past) {
-			return nil
-		}
-		err := r.s.Driver.Add(ctx, st.Config)
-		if added(st, err) {
-			r.event(ctx, st, "add", "", string(st.Class))
-		}
-		return err
-	})
+	r.paced(ctx, p, steps, size, func(batch []*plan.Step, done int) error { return r.addBatched(ctx, batch, past, done, len(steps)) })
 }
 
 // mayAdd gives the step what its zone is to be added with; false when the marker
@@ -71,9 +63,8 @@ func (r *run) mayAdd(st *plan.Step, w fleet.Wanted, past int64) bool {
 	return true
 }
 
-// added settles a step by what the driver said, and says whether its zone was
-// added.
-func added(st *plan.Step, err error) bool {
+// settle ends a step, or has it wait for its proof, by what the driver said.
+func settle(st *plan.Step, err error) {
 	switch {
 	case err == nil:
 		st.Outcome = started
@@ -82,47 +73,66 @@ func added(st *plan.Step, err error) bool {
 	default:
 		fail(st, err)
 	}
-	return err == nil
 }
 
-// addAll adds zones in batches.
-func (r *run) addAll(ctx context.Context, bulk nameserver.BulkAdder, steps []*plan.Step, past int64) {
-	done := 0
-	for batch := range slices.Chunk(steps, cmp.Or(r.s.Driver.Capabilities().Batch, addBatch)) {
-		if r.over(ctx) {
-			return // Run says so of what is left
-		}
-		asked := r.rereadAll(ctx, batch, past)
-		if len(asked) == 0 {
-			done += len(batch)
-			continue
-		}
-		configs := make([]nameserver.ZoneConfig, len(asked))
-		for i, st := range asked {
-			configs[i] = st.Config
-		}
-		var gone error
-		var events []report.Event
-		for i, err := range bulk.AddAll(ctx, configs) {
-			st := asked[i]
-			if added(st, err) {
-				e := r.newEvent(r.o, r.s, "add", st.Zone, st.Serial.Want, "", string(st.Class))
-				e.ZoneID = st.Wanted.ZoneID
-				events = append(events, e)
-			} else if errors.Is(err, nameserver.ErrUnreachable) {
-				gone = err
-			}
-		}
-		r.write(ctx, events...)
-		done += len(batch)
-		if gone != nil {
-			for _, st := range steps[done:] {
-				fail(st, fmt.Errorf("not begun: %w", gone))
-			}
-			return
-		}
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "adds", Done: done, Total: len(steps)})
+// addBatched adds a batch of zones, and writes down which. done of all came before
+// it. Its error is that the server cannot be reached.
+func (r *run) addBatched(ctx context.Context, batch []*plan.Step, past int64, done, all int) (gone error) {
+	progress := func(n int) {
+		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "adds", Done: done + n, Total: all})
 	}
+	if bulk, ok := r.s.Driver.(nameserver.BulkAdder); ok {
+		gone = r.addAll(ctx, bulk, r.rereadAll(ctx, batch, past))
+		progress(len(batch))
+	} else {
+		gone = r.addEach(ctx, batch, past, progress)
+	}
+	var events []report.Event
+	for _, st := range batch {
+		if st.Outcome == started {
+			e := r.newEvent(r.o, r.s, "add", st.Zone, st.Serial.Want, "", string(st.Class))
+			e.ZoneID = st.Wanted.ZoneID
+			events = append(events, e)
+		}
+	}
+	r.write(ctx, events...)
+	return gone
+}
+
+// addAll adds zones in one exchange.
+func (r *run) addAll(ctx context.Context, bulk nameserver.BulkAdder, asked []*plan.Step) (gone error) {
+	if len(asked) == 0 {
+		return nil
+	}
+	configs := make([]nameserver.ZoneConfig, len(asked))
+	for i, st := range asked {
+		configs[i] = st.Config
+	}
+	for i, err := range bulk.AddAll(ctx, configs) {
+		if settle(asked[i], err); gone == nil && errors.Is(err, nameserver.ErrUnreachable) {
+			gone = err
+		}
+	}
+	return gone
+}
+
+// addEach adds zones one by one, or as many at a time as the driver bears; the row
+// of each is read again right before.
+func (r *run) addEach(ctx context.Context, batch []*plan.Step, past int64, progress func(done int)) (gone error) {
+	return r.untilGone(ctx, len(batch), progress, func(i int, gone error) error {
+		st := batch[i]
+		if gone != nil {
+			fail(st, notBegun(gone))
+			return gone
+		}
+		w, ok := r.reread(ctx, st)
+		if !ok || !r.mayAdd(st, w, past) {
+			return nil
+		}
+		err := r.s.Driver.Add(ctx, st.Config)
+		settle(st, err)
+		return err
+	})
 }
 
 // rereadAll is guard 6 for a batch of adds: those that may go on. The others are

@@ -63,6 +63,10 @@ type Options struct {
 	// BeginFor is how long steps are begun; the others are withheld by
 	// plan.GuardEnded. 0: as long as there are any.
 	BeginFor time.Duration
+	// Outstanding is how many zones may have been asked for and not be proven yet when
+	// more are asked for: the server's queue of transfers stays short enough for what
+	// the leader asks for meanwhile, and never empty. 0: 10,000.
+	Outstanding int
 	// Confirm is asked once before the first deletion, with all of them; nil
 	// confirms. A refusal withholds them.
 	Confirm func(server string, deletions []report.Item) bool
@@ -70,6 +74,7 @@ type Options struct {
 
 const (
 	defaultProof     = 30 * time.Second
+	outstanding      = 10_000
 	defaultRetention = 30 * 24 * time.Hour
 	deletionBatch    = 20
 	deletionBulk     = 100 // where a driver deletes many in one exchange
@@ -106,9 +111,8 @@ func (r *run) over(ctx context.Context) bool {
 // it ended. Errors of single steps are in the report; the caller holds the
 // server's lock.
 func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o Options) report.Server {
-	if o.ProveFor == 0 {
-		o.ProveFor = defaultProof
-	}
+	o.ProveFor = cmp.Or(o.ProveFor, defaultProof)
+	o.Outstanding = cmp.Or(o.Outstanding, outstanding)
 	if o.Progress == nil {
 		o.Progress = func(report.Progress) {}
 	}
@@ -116,9 +120,10 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 	if p.Marker == plan.MarkerSound {
 		a.OfferKeys(ctx, s, o.Meta)
 	}
-	r.adds(ctx)
-	r.changes(ctx)
-	r.prove(ctx)
+	pr := r.proof()
+	r.adds(ctx, pr)
+	r.changes(ctx, pr)
+	_ = pr.wait(ctx, 0) // what it does not prove says so itself
 	r.deletions(ctx)
 	cause := context.Cause(ctx)
 	if cause == nil {
@@ -173,23 +178,24 @@ func withhold(st *plan.Step, guard, reason string) {
 	st.Outcome, st.Guard, st.Reason = report.Withheld, guard, reason
 }
 
-// each carries steps out, as many at a time as the driver bears. When one finds
-// that the server cannot be reached, the others would wait as long in vain: those
-// not begun yet end with that error. do settles its step and returns what the
-// driver said.
-func (r *run) each(ctx context.Context, steps []*plan.Step, phase string, do func(*plan.Step) error) {
-	var gone atomic.Pointer[error]
-	nameserver.Each(ctx, r.s.Driver, len(steps), func(i int) {
-		if err := gone.Load(); err != nil {
-			fail(steps[i], fmt.Errorf("not begun: %w", *err))
+// untilGone calls do for every number below n, as many at a time as the driver
+// bears. When one finds that the server cannot be reached, the others would wait as
+// long in vain: do gets that error for those not begun yet.
+func (r *run) untilGone(ctx context.Context, n int, progress func(done int), do func(i int, gone error) error) (gone error) {
+	var found atomic.Pointer[error]
+	nameserver.Each(ctx, r.s.Driver, n, func(i int) {
+		if err := found.Load(); err != nil {
+			_ = do(i, *err)
 		} else if r.over(ctx) {
 			return // Run says so of what is left
-		} else if err := do(steps[i]); errors.Is(err, nameserver.ErrUnreachable) {
-			gone.Store(&err)
+		} else if err := do(i, nil); errors.Is(err, nameserver.ErrUnreachable) {
+			found.Store(&err)
 		}
-	}, func(done int) {
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: phase, Done: done, Total: len(steps)})
-	})
+	}, progress)
+	if err := found.Load(); err != nil {
+		gone = *err
+	}
+	return gone
 }
 
 // reread is guard 6 for steps that rest on a zone's being wanted; false when the
@@ -213,23 +219,37 @@ func wants(st *plan.Step, w fleet.Wanted) { st.Wanted, st.Serial.Want = &w, &w.S
 
 // changes carries out changes and retransfers, each after the copy of what it
 // would replace.
-func (r *run) changes(ctx context.Context) {
-	r.each(ctx, r.planned(report.Change, report.Retransfer), "changes", func(st *plan.Step) error {
-		w, ok := r.reread(ctx, st)
-		if !ok || st.Copy && !r.copy(ctx, st) {
-			return nil
-		}
-		err := r.carryOut(ctx, st, w)
-		switch {
-		case err == nil:
-			st.Outcome = started
-		case errors.Is(err, nameserver.ErrNoZone):
-			drop(st, "it went from the server meanwhile")
-		default:
-			fail(st, err)
-		}
-		return err
+func (r *run) changes(ctx context.Context, p *proof) {
+	steps := r.planned(report.Change, report.Retransfer)
+	r.paced(ctx, p, steps, eachBatch, func(batch []*plan.Step, done int) error {
+		return r.untilGone(ctx, len(batch), func(n int) {
+			r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "changes", Done: done + n, Total: len(steps)})
+		}, func(i int, gone error) error {
+			if gone != nil {
+				fail(batch[i], notBegun(gone))
+				return gone
+			}
+			return r.changeOne(ctx, batch[i])
+		})
 	})
+}
+
+// changeOne carries out one change or retransfer, and settles its step.
+func (r *run) changeOne(ctx context.Context, st *plan.Step) error {
+	w, ok := r.reread(ctx, st)
+	if !ok || st.Copy && !r.copy(ctx, st) {
+		return nil
+	}
+	err := r.carryOut(ctx, st, w)
+	switch {
+	case err == nil:
+		st.Outcome = started
+	case errors.Is(err, nameserver.ErrNoZone):
+		drop(st, "it went from the server meanwhile")
+	default:
+		fail(st, err)
+	}
+	return err
 }
 
 // carryOut asks for one change or retransfer.

@@ -1,9 +1,12 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -17,11 +20,46 @@ import (
 // proof is the wait for the steps that were asked of the server.
 type proof struct {
 	*run
-	open  []*plan.Step
-	mu    sync.Mutex
-	why   map[*plan.Step]string // what the server answered instead
-	total int
-	turn  int // the open step that is nudged first
+	open  []*plan.Step // those asked for, or about, the longest ago first
+	total int          // steps that it may get
+	ended int          // of those that it got
+
+	mu  sync.Mutex
+	why map[*plan.Step]string // what the server answered instead
+
+	late map[*plan.Step]straggler
+}
+
+// straggler is a step whose transfer was asked for again.
+type straggler struct {
+	times int
+	why   string
+}
+
+const (
+	// askFirst is how many steps are asked about to find out whether it is worth asking
+	// about more. Servers limit how many answers without data they give one address: NSD
+	// by itself to 200 a second.
+	askFirst = 32
+	// tail is how much slower than before transfers come when what is left are
+	// stragglers.
+	tail = 10
+)
+
+func (r *run) proof() *proof {
+	return &proof{run: r, total: len(r.planned(report.Add, report.Change, report.Retransfer)),
+		why: make(map[*plan.Step]string), late: make(map[*plan.Step]straggler)}
+}
+
+// take adds those of the steps that were asked of the server.
+func (p *proof) take(steps []*plan.Step) {
+	for _, st := range steps {
+		if st.Outcome == started {
+			p.open = append(p.open, st)
+		} else {
+			p.ended++
+		}
+	}
 }
 
 func (p *proof) because(st *plan.Step, why string) {
@@ -30,69 +68,79 @@ func (p *proof) because(st *plan.Step, why string) {
 	p.why[st] = why
 }
 
-// prove waits until every started step shows on the wire. A long series is
-// bounded by its progress.
-func (r *run) prove(ctx context.Context) {
-	p := &proof{run: r, why: make(map[*plan.Step]string)}
-	for i := range r.p.Steps {
-		if r.p.Steps[i].Outcome == started {
-			p.open = append(p.open, &r.p.Steps[i])
-		}
-	}
-	p.total = len(p.open)
-	deadline, nudge := r.Now().Add(r.o.ProveFor), r.Now().Add(nudgeAfter)
-	for len(p.open) > 0 {
-		before, begun := len(p.open), r.Now()
+func (p *proof) reason(st *plan.Step) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.why[st]
+}
+
+// wait waits until no more than most of the steps are without their proof on the
+// wire. It gives them all up, and returns why, when none is proven any more: a long
+// series is bounded by its progress.
+func (p *proof) wait(ctx context.Context, most int) error {
+	deadline, look := p.Now().Add(p.o.ProveFor), p.Now().Add(nudgeAfter)
+	ended, best := p.ended, 0 // since the last look, and the most between two
+	for len(p.open) > most {
+		before, begun := len(p.open), p.Now()
 		if err := p.ask(ctx); err != nil {
-			p.giveUp(err)
-			return
+			return p.giveUp(err)
 		}
-		r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "transfers", Done: p.total - len(p.open), Total: p.total})
-		now := r.Now()
+		p.o.Progress(report.Progress{Server: p.s.Server.Name, Phase: "transfers", Done: p.ended, Total: p.total})
+		now := p.Now()
 		switch {
-		case len(p.open) == 0:
-			return
+		case len(p.open) <= most:
+			return nil
 		case len(p.open) < before:
-			deadline, nudge = now.Add(r.o.ProveFor), now.Add(nudgeAfter)
+			deadline = now.Add(p.o.ProveFor)
 		case now.After(deadline):
-			p.giveUp(fmt.Errorf("none more within %s", r.o.ProveFor))
-			return
-		case now.After(nudge):
-			p.nudge(ctx)
-			nudge = r.Now().Add(2 * nudgeAfter)
+			return p.giveUp(fmt.Errorf("none more within %s", p.o.ProveFor))
+		}
+		if now.After(look) {
+			some := p.ended - ended
+			next := nudgeAfter
+			if some*tail <= best {
+				p.nudge(ctx)
+				next *= 2
+			}
+			ended, best, look = p.ended, max(best, some), p.Now().Add(next)
 		}
 		// Questions about many zones keep the server from transferring them: they are
 		// to take a third of its time at most.
 		if err := inventory.Pause(ctx, min(max(askEvery, 2*now.Sub(begun)), askAtLeast)); err != nil {
-			p.giveUp(err)
-			return
+			return p.giveUp(err)
 		}
 	}
+	return nil
 }
 
-func (p *proof) giveUp(err error) {
+func (p *proof) giveUp(err error) error {
 	for _, st := range p.open {
-		if w := p.why[st]; w != "" {
+		if w := p.reason(st); w != "" {
 			fail(st, fmt.Errorf("asked for, but not proven: %w: %s", err, w))
 			continue
 		}
 		fail(st, fmt.Errorf("asked for, but not proven: %w", err))
 	}
+	p.ended += len(p.open)
+	p.open = nil
+	return err
 }
 
 // nudge looks whether the open steps are still wanted, and asks for their
 // transfers again; of as many as that can be done for in a while, as a server that
 // is slow only begins each of them anew. The others have their turn the next time.
 func (p *proof) nudge(ctx context.Context) {
+	turns := slices.Clone(p.open)
+	slices.SortStableFunc(turns, func(a, b *plan.Step) int { return p.late[a].times - p.late[b].times })
 	var gone atomic.Bool // the others would wait as long in vain
-	var asked atomic.Int32
 	until := p.Now().Add(nudgeAfter)
-	nameserver.Each(ctx, p.s.Driver, len(p.open), func(i int) {
-		st := p.open[(p.turn+i)%len(p.open)]
+	asked := make([]bool, len(turns))
+	nameserver.Each(ctx, p.s.Driver, len(turns), func(i int) {
+		st := turns[i]
 		if gone.Load() || p.Now().After(until) || !p.refresh(ctx, st) {
 			return
 		}
-		asked.Add(1)
+		asked[i] = true
 		if err := p.s.Driver.Retransfer(ctx, st.Zone); err != nil {
 			p.because(st, err.Error())
 			if errors.Is(err, nameserver.ErrUnreachable) {
@@ -100,7 +148,11 @@ func (p *proof) nudge(ctx context.Context) {
 			}
 		}
 	}, func(int) {})
-	p.turn += int(asked.Load())
+	for i, st := range turns {
+		if asked[i] {
+			p.late[st] = straggler{p.late[st].times + 1, cmp.Or(p.reason(st), "no answer")}
+		}
+	}
 	p.settle()
 }
 
@@ -122,26 +174,35 @@ func (p *proof) refresh(ctx context.Context, st *plan.Step) bool {
 
 // settle keeps the steps open that nothing has ended.
 func (p *proof) settle() {
-	left := p.open[:0]
-	for _, st := range p.open {
-		if st.Outcome == started {
-			left = append(left, st)
-		}
-	}
-	p.open = left
+	before := len(p.open)
+	p.open = slices.DeleteFunc(p.open, func(st *plan.Step) bool { return st.Outcome != started })
+	p.ended += before - len(p.open)
 }
 
-// ask questions the server about the open steps and settles those that it
-// proves.
+// ask questions the server about open steps and settles those that it proves. Those
+// that were asked for, or about, the longest ago have their turn first: a few, and
+// twice as many each time that at least half of them are there. Else the others
+// hardly are, and are left for the next time.
 func (p *proof) ask(ctx context.Context) error {
-	asked := append([]*plan.Step(nil), p.open...)
-	err := p.DNS.SOAs(ctx, len(asked), func(i int) inventory.Question { return p.question(asked[i]) }, func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
-	if err == nil {
-		err = p.contents(ctx, asked)
+	left := len(p.open)
+	for n := askFirst; left > 0; n *= 2 {
+		asked := slices.Clone(p.open[:min(left, n)])
+		left -= len(asked)
+		p.open = append(p.open[len(asked):], asked...)
+		err := p.DNS.SOAs(ctx, len(asked), func(i int) inventory.Question { return p.question(asked[i]) }, func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
+		if err == nil {
+			err = p.contents(ctx, asked)
+		}
+		p.endTasks(ctx, asked)
+		before := p.ended
+		if p.settle(); err != nil {
+			return err
+		}
+		if 2*(p.ended-before) < len(asked) {
+			return nil
+		}
 	}
-	p.endTasks(ctx, asked)
-	p.settle()
-	return err
+	return nil
 }
 
 // contents proves the steps whose content differed under the same serial: that
@@ -182,6 +243,9 @@ func (p *proof) answer(ctx context.Context, st *plan.Step, got plan.Probe) {
 	default:
 		st.Outcome = report.Done
 		st.Serial.Have = &got.Serial
+		if why := p.late[st].why; why != "" {
+			st.Reason = strings.TrimPrefix(st.Reason+"; its transfer was asked for again: "+why, "; ")
+		}
 	}
 }
 

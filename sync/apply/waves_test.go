@@ -1,0 +1,29 @@
+package apply
+
+import (
+	"slices"
+	"testing"
+
+	"dnsctl/fleet"
+	"dnsctl/sync/plan"
+)
+
+func TestWavesAreByPriorityAndSmallBeforeHuge(t *testing.T) {
+	t.Parallel()
+	var steps []*plan.Step
+	for i, z := range []struct{ priority, octets int }{{0, 900}, {0, 2 << 20}, {7, 3 << 20}, {0, 100}, {-1, 10}, {7, 50}, {0, 500}, {0, 100}} {
+		steps = append(steps, &plan.Step{Wanted: &fleet.Wanted{ZoneID: int64(i), Priority: z.priority, Octets: z.octets}})
+	}
+	var got [][]int64
+	for batch := range waves(steps, 3) {
+		var ids []int64
+		for _, st := range batch {
+			ids = append(ids, st.Wanted.ZoneID)
+		}
+		got = append(got, ids)
+	}
+	want := [][]int64{{5}, {2}, {3, 7, 6}, {0}, {1}, {4}}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("batches %v, want %v", got, want)
+	}
+}
