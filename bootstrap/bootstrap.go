@@ -124,24 +124,26 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 	var did []report.Item
 	var last report.Server
 	for settled, again := 0, false; ; again = true {
-		out, open, done, err := b.pass(ctx, ses, o, w, again)
+		out, open, err := b.pass(ctx, ses, o, w, again)
 		if err != nil {
 			return last, err // how it stood before
 		}
 		if out.Withheld != "" {
 			return out, nil
 		}
+		if o.Wait {
+			standing(&out)
+		}
 		last = out
 		did = merge(did, &out)
 		if open == 0 {
-			created, err := b.created(ctx, ses, out)
+			moved, err := b.moved(ctx, ses, out, o.Wait)
 			if err != nil {
 				return out, err
 			}
-			// With --wait the end is a look at the whole server that finds nothing to do.
 			// In a database that never rests, the last changes are the leader's work, as
 			// on any other server.
-			if settled++; created == 0 && (done == 0 || !o.Wait) || settled > settlePasses {
+			if settled++; moved == 0 || settled > settlePasses {
 				return out, w.last(ctx, out)
 			}
 		}
@@ -169,22 +171,30 @@ const (
 	betweenPasses = time.Second
 )
 
-// created counts the zones that are wanted by now and that the pass did not know
-// of.
-func (b *Bootstrapper) created(ctx context.Context, ses *inventory.Session, out report.Server) (int, error) {
+// moved counts the zones that are wanted by now and that the pass did not know of;
+// closely also those that are wanted with another serial than the server has been
+// seen with in it, or not any more. With none, every zone that is wanted answers.
+func (b *Bootstrapper) moved(ctx context.Context, ses *inventory.Session, out report.Server, closely bool) (int, error) {
 	wanted, _, err := ses.Wanted(ctx)
 	if err != nil {
 		return 0, err
 	}
-	known := make(map[zone.Key]bool, len(out.Items))
+	known := make(map[zone.Key]report.Item, len(out.Items))
 	for _, it := range out.Items {
-		known[it.Zone.Key()] = it.Serial.Want != nil
+		if it.Serial.Want != nil && it.Class != "" { // markers have no class
+			known[it.Zone.Key()] = it
+		}
 	}
 	n := 0
 	for _, w := range wanted {
-		if !known[w.Name.Key()] {
+		it, ok := known[w.Name.Key()]
+		delete(known, w.Name.Key())
+		if !ok || closely && !it.Hopeless() && (it.Serial.Have == nil || *it.Serial.Have != w.Serial) {
 			n++
 		}
+	}
+	if closely {
+		n += len(known)
 	}
 	return n, nil
 }
@@ -197,6 +207,20 @@ func agrees(it report.Item) bool {
 		return it.Outcome != report.Failed
 	}
 	return it.Outcome == report.Done
+}
+
+// standing has the counts of a pass say how it stands after it: what it did is
+// proven.
+func standing(out *report.Server) {
+	for _, it := range out.Items {
+		if it.Outcome != report.Done || it.Class == "" || it.Action == report.Delete {
+			continue
+		}
+		if out.Counts[it.Class]--; out.Counts[it.Class] == 0 {
+			delete(out.Counts, it.Class)
+		}
+		out.Counts[report.OK]++
+	}
 }
 
 // merge puts what earlier passes did into the report of the last one, whose
@@ -224,11 +248,11 @@ func merge(did []report.Item, out *report.Server) []report.Item {
 }
 
 // pass plans and carries out what is its business. open counts the zones that are
-// not in agreement after it, done those that it brought there.
-func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into, again bool) (out report.Server, open, done int, err error) {
+// not in agreement after it.
+func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into, again bool) (out report.Server, open int, err error) {
 	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress, Again: again})
 	if err != nil {
-		return out, 0, 0, err
+		return out, 0, err
 	}
 	p := plan.Make(in)
 	w.narrow(&p)
@@ -237,11 +261,8 @@ func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Optio
 		if !w.agrees(it) && !it.Hopeless() { // what cannot help is not waited for
 			open++
 		}
-		if it.Outcome == report.Done {
-			done++
-		}
 	}
-	return out, open, done, nil
+	return out, open, nil
 }
 
 // withoutDeletions takes deletions out of a plan, but those of stale zones where
