@@ -36,6 +36,10 @@ var (
 // and other programs want some.
 const atOnce = 3
 
+// batch is how many zones NSD is given at a time: one process of it takes commands
+// and transfers zones, so a command that comes while zones are transferred waits.
+const batch = 20_000
+
 // Close has zones that were added written to their files, as far as they have
 // arrived; NSD would do so at its next time for that. There is no connection to
 // end: each command has one of its own.
@@ -58,7 +62,7 @@ func (d *driver) Close() error {
 // Capabilities of NSD: its inventory has serials, and the primaries and keys that
 // the names of our patterns state.
 func (d *driver) Capabilities() nameserver.Capabilities {
-	return nameserver.Capabilities{ListsPrimaries: true, ListsSerials: true, AtOnce: atOnce}
+	return nameserver.Capabilities{ListsPrimaries: true, ListsSerials: true, AtOnce: atOnce, Batch: batch}
 }
 
 // Info asks for the server's version.
