@@ -35,15 +35,19 @@ func (d *driver) Add(ctx context.Context, z nameserver.ZoneConfig) error {
 }
 
 func (d *driver) add(ctx context.Context, z nameserver.ZoneConfig) error {
+	if err := d.create(ctx, z); err != nil {
+		return err
+	}
+	return d.retrieve(ctx, z.Name)
+}
+
+func (d *driver) create(ctx context.Context, z nameserver.ZoneConfig) error {
 	s, err := d.check(ctx, z)
 	if err != nil {
 		return err
 	}
 	s.Name = nameText(z.Name)
-	if err := d.call(ctx, http.MethodPost, "/zones?rrsets=false", s, nil); err != nil {
-		return noAPI(err)
-	}
-	return d.retrieve(ctx, z.Name)
+	return noAPI(d.call(ctx, http.MethodPost, "/zones?rrsets=false", s, nil))
 }
 
 // transferWhole has a zone come by AXFR only. PowerDNS 4.7 writes what an IXFR

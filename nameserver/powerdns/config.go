@@ -111,7 +111,7 @@ func pdnsConf(r nameserver.ConfigRequest, db database, api netip.AddrPort, key s
 	p("primary=no\nsecondary=yes\nautosecondary=no\ndnsupdate=no\nresolver=no\nallow-axfr-ips=%s", transferList(r))
 	p("allow-notify-from=%s\n8bit-dns=yes", prefixes(r, netip.Addr{}))
 	p("# Without it, keys in a zone that is not signed would not be kept.\ndirect-dnskey=yes\n")
-	p("# Many zones transfer at a time, and large ones.\nretrieval-threads=8\nxfr-cycle-interval=10\nxfr-max-received-mbytes=4096\naxfr-lower-serial=yes")
+	p("# Many zones transfer at a time, and large ones.\nretrieval-threads=8\nxfr-cycle-interval=5\nxfr-max-received-mbytes=4096\naxfr-lower-serial=yes")
 	return b.String()
 }
 

@@ -31,7 +31,10 @@ type driver struct {
 // atOnce is how many calls pdns_server is given at a time.
 const atOnce = 4
 
-var _ nameserver.Driver = (*driver)(nil)
+var (
+	_ nameserver.Driver    = (*driver)(nil)
+	_ nameserver.BulkAdder = (*driver)(nil)
+)
 
 // Close ends the connections that are kept.
 func (d *driver) Close() error {
@@ -42,7 +45,7 @@ func (d *driver) Close() error {
 // Capabilities of PowerDNS: its inventory has serials and the primaries'
 // addresses, but not the keys. Its API answers several calls at a time.
 func (d *driver) Capabilities() nameserver.Capabilities {
-	return nameserver.Capabilities{ListsSerials: true, AtOnce: atOnce}
+	return nameserver.Capabilities{ListsSerials: true, AtOnce: atOnce, Batch: batch}
 }
 
 // Info asks for the server's version.
