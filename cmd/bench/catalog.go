@@ -93,7 +93,7 @@ func measureConsume(ctx context.Context, b *bench, name string) {
 		for i := range questions {
 			questions[i] = question{zone: smallZone(i), typ: zone.TypeSOA}.frame()[wire.LengthPrefix:]
 		}
-		in.must("wait until Knot DNS serves all members", eventually(ctx, func() bool {
+		in.must("wait until Knot DNS serves all members", eventually(ctx, time.Second, func() bool {
 			answers, lost, err := flood(p.addr, questions, 0)
 			return err == nil && answers > 0 && lost < members/100 // which its sockets may lose
 		}))
@@ -140,11 +140,11 @@ zone:
 	return err
 }
 
-// eventually waits until something is so.
-func eventually(ctx context.Context, so func() bool) error {
+// eventually waits until something is so, and looks every so often.
+func eventually(ctx context.Context, every time.Duration, so func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !so() {
 		select {

@@ -81,7 +81,7 @@ const (
 func goals() []goal {
 	dbOf := []string{same}
 	fast := []string{"nsd", "knot"}
-	return []goal{
+	return append([]goal{
 		{text: "big AXFR, warm: 8 times the best of NSD and Knot", name: "axfr/warm", unit: "records/s", others: fast, factor: 8},
 		{text: "big AXFR, warm: half of the limit", name: "axfr/warm", unit: "records/s", others: []string{limit}, factor: 0.5},
 		{text: "big AXFR, warm, 8 connections: 8 times the best of NSD and Knot", name: "axfr/warm 8 connections", unit: "records/s", others: fast, factor: 8},
@@ -109,7 +109,7 @@ func goals() []goal {
 		{text: "import of the big zone: 150,000 records a second on PostgreSQL", name: "import/big", unit: "records/s", fixed: 150_000, only: "postgres"},
 		{text: "commit to NOTIFY at 10 changes a second: p99 of 20 ms", name: "write/commit to NOTIFY at 10/s p99", unit: "ms", fixed: 20, only: "postgres"},
 		{text: "2,000 changed zones a second in batches, with NOTIFY to four receivers", name: "write/changed zones told to all", unit: "zones/s", fixed: 2000, only: "postgres"},
-	}
+	}, bootstrapGoals()...)
 }
 
 // conclusion is what became of a goal.

@@ -152,7 +152,7 @@ func measures() []measure {
 		}
 		return o.stores
 	}
-	return []measure{
+	return append([]measure{
 		{"limit", "AXFR from a server that sends messages prepared beforehand: what the client can count", alone, measureLimit},
 		{"import", "zone import of the big zone: new, unchanged, with 100 changed records", ours, measureImport},
 		{"import-wait", "the longest wait of another process's record set while the big zone is imported", ours, measureImportWait},
@@ -172,7 +172,7 @@ func measures() []measure {
 		{"fleet", "bootstrap --wait, audit and sync of the small zones on a BIND 9 and a PowerDNS", ours, measureFleet},
 		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", ours, measureWrite},
 		{"profile", "what the processor time of mdns goes to, into the folder -profile", profiled, measureProfile},
-	}
+	}, bootstraps(ours)...)
 }
 
 // selected are the measures and servers that -run matches, by server, so that

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dnsctl/dnsclient"
+	"dnsctl/testbed"
+	"dnsctl/zone"
+)
+
+// newcomer is an empty nameserver that runs, and how it gets its zones.
+type newcomer struct {
+	addr string
+	pid  int
+	fill func(ctx context.Context) error // returns when all zones answer with the right serial, and are on disk
+}
+
+// bootstraps are the measures that bring a nameserver from nothing to all small
+// zones: by bootstrap --wait, and by the best known way by hand over the same
+// control channel, in turns. One sample of the ratio is that of two runs one after
+// the other.
+func bootstraps(of func(o options) []string) (all []measure) {
+	for _, w := range byHand() {
+		all = append(all, measure{"bootstrap-" + w.kind, "from nothing to all small zones on " + w.product + ": bootstrap --wait, and by hand: " + w.way, of,
+			func(ctx context.Context, b *bench, store string) {
+				b.bed.inside(func(in *bed) { b.bootstrap(ctx, in, store, w) })
+			}})
+	}
+	return all
+}
+
+func bootstrapGoals() (all []goal) {
+	for _, w := range byHand() {
+		all = append(all, goal{text: "bootstrap of " + w.product + ": 1.2 times the best way by hand", name: "bootstrap/" + w.kind + " beside by hand", unit: "times", fixed: 1.2})
+	}
+	return all
+}
+
+func (b *bench) bootstrap(ctx context.Context, in *bed, store string, w handmade) {
+	h := b.house(ctx, in, store)
+	h.importSmall(ctx)
+	h.start(ctx)
+	t := b.table(store)
+	row := "bootstrap/" + w.kind
+	var took [2]float64 // ours, by hand
+	turns := []func(round int){
+		func(round int) {
+			took[0] = h.newcomer(ctx, t, row, func(in *bed) newcomer { return h.ours(ctx, in, w.kind, round) })
+		},
+		func(int) {
+			took[1] = h.newcomer(ctx, t, row+" by hand", func(in *bed) newcomer { return w.start(ctx, in, h) })
+		},
+	}
+	for round := range b.repeat {
+		for i := range turns {
+			turns[(round+i)%len(turns)](round)
+		}
+		t.add(row+" beside by hand", "times", "<= 1.2", took[0]/took[1])
+	}
+	t.done()
+}
+
+// newcomer starts a nameserver, fills it, and says how long that took.
+func (h *house) newcomer(ctx context.Context, t *table, row string, start func(in *bed) newcomer) float64 {
+	var took float64
+	h.bed.inside(func(in *bed) {
+		n := start(in)
+		parts := []struct {
+			of   string
+			used func() float64
+		}{{"the nameserver", func() float64 { return family(n.pid) }}, {"mdns", func() float64 { return cpu(h.pid()) }}, {"who fills it", ownCPU}}
+		before := make([]float64, len(parts))
+		for i, p := range parts {
+			before[i] = p.used()
+		}
+		begin := time.Now()
+		in.must(row, n.fill(ctx))
+		took = time.Since(begin).Seconds()
+		t.add(row, "s", "", took)
+		for i, p := range parts {
+			t.add(row+", cpu of "+p.of, "s", "", p.used()-before[i])
+		}
+	})
+	return took
+}
+
+// ownCPU is the processor time of this process and of those it has waited for.
+func ownCPU() (sum float64) {
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var r unix.Rusage
+		if err := unix.Getrusage(who, &r); err == nil {
+			sum += time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds()
+		}
+	}
+	return sum
+}
+
+// ours is a nameserver with the configuration that bootstrap --out makes.
+func (h *house) ours(ctx context.Context, in *bed, kind string, round int) newcomer {
+	name := fmt.Sprintf("%s%d", kind, round)
+	n := newcomer{fill: func(ctx context.Context) error {
+		_, err := execute(ctx, h.env, h.b.bin, "bootstrap", name, "--wait", "-q")
+		return err
+	}}
+	switch kind {
+	case "bind":
+		s := h.nameserver(ctx, in, name)
+		n.addr, n.pid = s.Addr, s.PID()
+	case "nsd":
+		dns, control := testbed.FreeAddr(in), testbed.FreeAddr(in)
+		dir := h.newServer(ctx, name, "--type", "nsd", "--address", dns, "--control", "tls://"+control)
+		s := testbed.StartNSD(in, testbed.NSDOptions{ConfigFile: filepath.Join(dir, "nsd.conf"), Addr: dns, Control: "tls://" + control})
+		n.addr, n.pid = s.Addr, s.PID()
+	case "knot":
+		dns, socket := testbed.FreeAddr(in), filepath.Join(in.TempDir(), "knot.sock")
+		dir := h.newServer(ctx, name, "--type", "knot", "--address", dns, "--control", "unix:"+socket)
+		database := filepath.Join(dir, "confdb")
+		in.must("make the configuration of Knot DNS", testbed.ImportKnot(database, filepath.Join(dir, "knot.conf")))
+		s := testbed.StartKnot(in, testbed.KnotOptions{Database: database, Addr: dns, Socket: socket})
+		n.addr, n.pid = s.Addr, s.PID()
+	default:
+		s := h.powerdns(ctx, in, name)
+		n.addr, n.pid = s.Addr, s.PID()
+	}
+	in.Cleanup(func() { // nobody is to look after a nameserver that is gone
+		h.dnsctl(ctx, "drain", name, "--reason", "measured", "--below-floor", pool, "-q")
+	})
+	return n
+}
+
+// askAgain is the pause between two looks at the zones that do not answer yet.
+const askAgain = 200 * time.Millisecond
+
+// answering waits until a nameserver answers for all small zones with their serial.
+func (b *bench) answering(ctx context.Context, addr string) error {
+	prober, err := dnsclient.NewProber(dnsclient.ProberOptions{})
+	if err != nil {
+		return err
+	}
+	defer prober.Close()
+	open := make([]dnsclient.Probe, b.zones)
+	for i := range open {
+		open[i] = dnsclient.Probe{Server: netip.MustParseAddrPort(addr), Zone: zone.MustParseName(smallZone(i) + ".")}
+	}
+	for {
+		var left []dnsclient.Probe
+		begun := time.Now()
+		err := prober.Sweep(ctx, slices.Values(open), dnsclient.SweepOptions{}, func(r dnsclient.Result) error {
+			if !r.Serves() || r.Serial != smallFirst {
+				left = append(left, r.Probe)
+			}
+			return nil
+		})
+		if open = left; err != nil || len(open) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d zones do not answer: %w", len(open), ctx.Err())
+		case <-time.After(max(askAgain, 2*time.Since(begun))):
+		}
+	}
+}
