@@ -39,6 +39,7 @@ func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 	if err != nil {
 		return report.Fail(report.ExitUsage, fmt.Errorf("store %s: %w", s.place, err), "write postgres://USER@HOST/DATABASE")
 	}
+	connector.Dialer(postgresDialer{})
 	db := sqlx.NewDb(sql.OpenDB(byIndex{connector}), "postgres")
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(4)
@@ -167,7 +168,7 @@ func (*postgres) notify(ctx context.Context, t *tx) error {
 // watch listens on a connection of its own. Notifications are lost while it is
 // down, so every reconnection counts as a change.
 func (d *postgres) watch(ctx context.Context, s *Store, changed func()) {
-	l := pq.NewListener(d.dsn, 50*time.Millisecond, 5*time.Second, func(e pq.ListenerEventType, err error) {
+	l := pq.NewDialListener(postgresDialer{}, d.dsn, 50*time.Millisecond, 5*time.Second, func(e pq.ListenerEventType, err error) {
 		if err != nil {
 			s.log.Warn("watching the store for commits was interrupted", "err", err)
 		}
