@@ -1,12 +1,41 @@
 package testbed
 
-import "syscall"
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"time"
+)
 
 // instance is a nameserver that a test runs.
 type instance struct {
 	what string
 	run  func() error // starts it, with the files and ports it has, and waits until it answers
 	proc *process
+
+	// ClockOff is by how much the server's clock is wrong from its next start on
+	// (Debian's faketime).
+	ClockOff time.Duration
+}
+
+// launch starts the server's program.
+func (i *instance) launch(log, path string, args ...string) error {
+	if i.ClockOff != 0 {
+		libs, _ := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+		if len(libs) == 0 {
+			return errors.New("there is no libfaketime (install Debian's faketime)")
+		}
+		// With libc's malloc, since named's (jemalloc) asks for the time before libfaketime
+		// is ready.
+		args = append([]string{"LD_PRELOAD=" + libs[0] + " libc.so.6", fmt.Sprintf("FAKETIME=%+d", int(i.ClockOff.Seconds())), "FAKETIME_DONT_FAKE_MONOTONIC=1", path}, args...)
+		path = "/usr/bin/env"
+	}
+	proc, err := startProcess(log, nil, path, args...)
+	if err == nil {
+		i.proc = proc
+	}
+	return err
 }
 
 // Stop ends the server with SIGTERM and waits for it.

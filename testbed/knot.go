@@ -143,8 +143,7 @@ func (k *Knot) Control(args ...string) (string, error) {
 }
 
 func (k *Knot) start() error {
-	var err error
-	if k.proc, err = startProcess(filepath.Join(k.Dir, "knotd.log"), nil, knotProgram("knotd"), k.args...); err != nil {
+	if err := k.launch(filepath.Join(k.Dir, "knotd.log"), knotProgram("knotd"), k.args...); err != nil {
 		return err
 	}
 	return poll(knotReady, func() error {

@@ -184,13 +184,11 @@ func yesNo(b bool) string {
 func (n *Named) start() error {
 	before := len(n.Log())
 	args := []string{"-g", "-c", n.ConfigFile}
-	p, err := startProcess(filepath.Join(n.Dir, "named.log"), nil, n.binary, args...)
-	if err != nil {
+	if err := n.launch(filepath.Join(n.Dir, "named.log"), n.binary, args...); err != nil {
 		return err
 	}
-	n.proc = p
 	return poll(namedReady, func() error {
-		if p.ended() {
+		if n.proc.ended() {
 			return errEnded
 		}
 		if err := n.answers(); err != nil {

@@ -184,7 +184,7 @@ func (n *NSD) start() error {
 	if err != nil {
 		program = "/usr/sbin/nsd"
 	}
-	if n.proc, err = startProcess(filepath.Join(n.Dir, "nsd.log"), nil, program, "-d", "-c", n.ConfigFile); err != nil {
+	if err := n.launch(filepath.Join(n.Dir, "nsd.log"), program, "-d", "-c", n.ConfigFile); err != nil {
 		return err
 	}
 	return poll(nsdReady, func() error {

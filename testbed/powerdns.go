@@ -190,7 +190,7 @@ func (p *PowerDNS) start() error {
 		args = append(args, "--config-name="+strings.TrimPrefix(name, "pdns-"))
 	}
 	args = append(args, p.args...)
-	if p.proc, err = startProcess(filepath.Join(p.Dir, "pdns.log"), nil, program, args...); err != nil {
+	if err := p.launch(filepath.Join(p.Dir, "pdns.log"), program, args...); err != nil {
 		return err
 	}
 	return poll(powerDNSReady, func() error {
