@@ -95,15 +95,12 @@ func unread(err error) error {
 	return err
 }
 
-// damagedHint is the remedy for rows that cannot be read.
-const damagedHint = "the database was damaged or changed by hand: restore a backup, or delete the zone and import it again"
-
 // exitOf is report.ExitOf with the remedies of errors that have none of their
 // own.
 func exitOf(err error) (report.Exit, string) {
 	code, hint := report.ExitOf(err)
 	if hint == "" && errors.Is(err, fleet.ErrCorrupt) {
-		hint = damagedHint
+		hint = fleet.CorruptHint
 	}
 	return code, hint
 }

@@ -53,7 +53,7 @@ func runZoneList(ctx context.Context, a *App, f fleet.ZoneFilter, all bool) erro
 	damaged := 0
 	f.Damaged = func(err error) {
 		damaged++
-		a.showProblem("error:", render.Bad, err.Error(), damagedHint, report.ExitPartial)
+		a.showProblem("error:", render.Bad, err.Error(), fleet.CorruptHint, report.ExitPartial)
 	}
 	rows := func(yield func(fleet.Zone, error) bool) {
 		for _, k := range kinds {

@@ -19,3 +19,6 @@ var (
 	ErrLeaseLost  = errors.New("the lease is held by another process")
 	ErrCorrupt    = errors.New("malformed row in the database")
 )
+
+// CorruptHint is the remedy for ErrCorrupt.
+const CorruptHint = "the database was damaged or changed by hand: restore a backup, or delete the zone and import it again"

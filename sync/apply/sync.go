@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -154,6 +155,9 @@ func Failed(out report.Server, s fleet.Server, err error) report.Server {
 		out.Items = []report.Item{}
 	}
 	exit, hint := report.ExitOf(err)
+	if hint == "" && errors.Is(err, fleet.ErrCorrupt) {
+		hint = fleet.CorruptHint
+	}
 	out.Hint, out.Busy = hint, exit == report.ExitBusy
 	if exit == report.ExitWithheld {
 		out.Complete, out.Withheld = true, err.Error()
