@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,8 @@ type proxy struct {
 	target atomic.Pointer[string]
 	manner atomic.Pointer[manner]
 	watch  atomic.Pointer[func(said string)]
+	always atomic.Pointer[func(said string)]
+	broken atomic.Bool // connections end at the next answer, and no other is taken
 	wg     sync.WaitGroup
 	stop   chan struct{}
 }
@@ -27,9 +31,20 @@ type proxy struct {
 // manner deals with one connection; nil passes everything on.
 type manner func(client net.Conn, target string, stop <-chan struct{})
 
-func newProxy(t *testing.T, target string) *proxy {
+// newProxy listens on a port of its own, or on a socket where the target is the
+// path of one.
+func newProxy(t testing.TB, target string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at := "127.0.0.1:0"
+	if strings.HasPrefix(target, "/") {
+		dir, err := os.MkdirTemp("", "dnsctl-proxy-") // a test's folder may be too long a path
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		at = filepath.Join(dir, "control")
+	}
+	l, err := net.Listen(network(target), at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,16 +58,32 @@ func newProxy(t *testing.T, target string) *proxy {
 			}
 			p.wg.Go(func() {
 				defer c.Close()
+				if p.broken.Load() {
+					return
+				}
 				if m := p.manner.Load(); m != nil {
 					(*m)(c, *p.target.Load(), p.stop)
 					return
 				}
-				pass(c, *p.target.Load(), func(b []byte) []byte { return b }, p.seen)
+				pass(c, *p.target.Load(), func(b []byte) []byte {
+					if p.broken.Load() {
+						return nil
+					}
+					return b
+				}, p.seen)
 			})
 		}
 	})
 	t.Cleanup(func() { close(p.stop); l.Close(); p.wg.Wait() })
 	return p
+}
+
+// network is that of an address, or of the path of a socket.
+func network(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return "unix"
+	}
+	return "tcp"
 }
 
 func (p *proxy) behave(m manner) {
@@ -65,8 +96,10 @@ func (p *proxy) behave(m manner) {
 
 // seen is called with what a client says, before it is passed on.
 func (p *proxy) seen(said string) {
-	if f := p.watch.Load(); f != nil {
-		(*f)(said)
+	for _, f := range []*func(string){p.always.Load(), p.watch.Load()} {
+		if f != nil {
+			(*f)(said)
+		}
 	}
 }
 
@@ -74,7 +107,7 @@ func (p *proxy) seen(said string) {
 // connection by returning nil, and what the client says is shown to the
 // watchers.
 func pass(c net.Conn, target string, edit func([]byte) []byte, watch ...func(string)) {
-	s, err := net.Dial("tcp", target)
+	s, err := net.Dial(network(target), target)
 	if err != nil {
 		return
 	}
@@ -85,7 +118,9 @@ func pass(c net.Conn, target string, edit func([]byte) []byte, watch ...func(str
 		for {
 			n, err := c.Read(buf)
 			for _, w := range watch {
-				w(string(buf[:n]))
+				if n > 0 {
+					w(string(buf[:n]))
+				}
 			}
 			if _, werr := s.Write(buf[:n]); err != nil || werr != nil {
 				return

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,17 +14,6 @@ import (
 
 	"dnsctl/testbed"
 )
-
-// accident is a database that is older than what filled the nameserver, or is not
-// the one that did. Whichever it is: every write to the nameserver is withheld,
-// and what to do is said.
-type accident struct {
-	name string
-	// cause makes the accident and returns the rig that dnsctl runs in now.
-	cause func(c *filled) *rig
-	says  string // why, as a pattern
-	hint  string // what to do, as a pattern
-}
 
 // filled is a nameserver, or two, that a database of one kind has filled.
 type filled struct {
@@ -70,30 +58,29 @@ func (f *filled) join(r *rig, name string, n *testbed.Named) result {
 }
 
 // copied is the database as it is now, in a place of its own: a backup by other
-// tools, or a standby.
-func (f *filled) copied() *rig {
-	f.Helper()
-	to := *f.rig
-	if f.pg == nil {
-		file := filepath.Join(f.TempDir(), "copy.db")
-		execSQL(f, "sqlite", filepath.Join(f.dir, "dnsctl.db"), "VACUUM INTO ?", file)
+// tools, or a standby. pg is the server that it is on, nil on SQLite.
+func (r *rig) copied(pg *testbed.Postgres) *rig {
+	r.Helper()
+	var url string
+	if pg == nil {
+		file := filepath.Join(r.TempDir(), "copy.db")
+		execSQL(r, "sqlite", strings.TrimPrefix(r.url, "sqlite:"), "VACUUM INTO ?", file)
 		if err := os.Chmod(file, 0o600); err != nil {
-			f.Fatal(err)
+			r.Fatal(err)
 		}
-		to.url = "sqlite:" + file
+		url = "sqlite:" + file
 	} else {
-		to.url = f.pg.NewDatabase(f)
+		url = pg.NewDatabase(r)
 		bin, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 		if err != nil || len(bin) == 0 {
-			f.Fatal("there is no pg_dump")
+			r.Fatal("there is no pg_dump")
 		}
-		out, err := exec.Command("sh", "-c", `"$1"/pg_dump --dbname="$2" | "$1"/psql -q --dbname="$3"`, "sh", bin[len(bin)-1], f.url, to.url).CombinedOutput()
+		out, err := exec.Command("sh", "-c", `"$1"/pg_dump --dbname="$2" | "$1"/psql -q --dbname="$3"`, "sh", bin[len(bin)-1], r.url, url).CombinedOutput()
 		if err != nil {
-			f.Fatalf("copy the database: %v: %s", err, out)
+			r.Fatalf("copy the database: %v: %s", err, out)
 		}
 	}
-	to.env = append(append([]string{}, f.env...), "DNSCTL_STORE="+to.url)
-	return &to
+	return r.on(url)
 }
 
 // goOn changes the database, and waits until the nameservers have all of it and
@@ -131,127 +118,6 @@ func (r *rig) serials(addr string, zones ...string) []uint32 {
 	return out
 }
 
-// writes is what was told to a nameserver that changes it, as its log has it.
-func writes(n *testbed.Named) []string {
-	var out []string
-	for line := range strings.Lines(n.Log()) {
-		if _, said, found := strings.Cut(line, "received control channel command '"); found {
-			switch verb, _, _ := strings.Cut(said, " "); strings.Trim(verb, "'\n") {
-			case "zonestatus", "showzone", "tsig-list", "status", "":
-				continue
-			}
-			out = append(out, said)
-		}
-		if strings.Contains(line, "received notify for zone") {
-			out = append(out, line)
-		}
-	}
-	return out
-}
-
-var accidents = []accident{
-	{"an old copy put back", func(f *filled) *rig {
-		old := f.copied()
-		f.goOn()
-		f.m.kill()
-		return old
-	}, `its marker (is at position \d+ of the change feed, this store is at \d+ only: it is an older copy|knows position \d+ of the change feed under another id)`, `dnsctl db new-epoch`},
-	{"a standby promoted before it had all", func(f *filled) *rig {
-		standby := f.copied()
-		f.goOn()
-		f.m.kill()
-		for i := range 30 { // past the position that the marker states
-			standby.ok("record", "set", "c.example", "w", "A", fmt.Sprintf("192.0.2.%d", i+1))
-		}
-		return standby
-	}, `its marker knows position \d+ of the change feed under another id: this store is a fork`, `dnsctl db new-epoch`},
-	{"a second store pointed at the nameserver", func(f *filled) *rig {
-		f.goOn()
-		second := newRig(f.T, "", f.addr)
-		for _, z := range []string{"a.example", "z.example"} {
-			second.ok("zone", "create", z)
-		}
-		f.join(second, "ns1", f.servers[0])
-		f.m.kill()
-		return second
-	}, `it carries the marker [0-9a-f]{32}\.dnsctl\.invalid\., which is another store's`, ``},
-	{"staging pointed at production", func(f *filled) *rig {
-		staging := f.copied() // made of production's data, long ago
-		f.goOn()
-		for i := range 30 {
-			staging.ok("zone", "create", fmt.Sprintf("staging%d.example", i))
-		}
-		staging.ok("zone", "delete", "c.example")
-		f.m.kill()
-		return staging
-	}, `under another id: this store is a fork`, `dnsctl db new-epoch`},
-}
-
-func TestAccidentsWithholdEveryWrite(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{"sqlite", "postgres"} {
-		for _, a := range accidents {
-			t.Run(kind+"/"+a.name, func(t *testing.T) {
-				t.Parallel()
-				f := newFilled(t, kind, 1)
-				now := a.cause(f)
-				f.withheld(now, a.says, a.hint, f.servers)
-			})
-		}
-	}
-}
-
-// TestServersThatWereSwappedAreWrittenNothing gives each of two the other's
-// address.
-func TestServersThatWereSwappedAreWrittenNothing(t *testing.T) {
-	t.Parallel()
-	f := newFilled(t, "sqlite", 2)
-	f.goOn()
-	f.m.kill()
-	path := filepath.Join(f.dir, "dnsctl.db")
-	execSQL(t, "sqlite", path, `CREATE TEMP TABLE was AS SELECT id, address, control, stats, credential FROM servers;
-		UPDATE servers SET (address, control, stats, credential) = (SELECT w.address, w.control, w.stats, w.credential FROM was w WHERE w.id <> servers.id)`)
-	f.ok("zone", "create", "more.example")
-	f.withheld(f.rig, `it carries the marker [0-9a-f]{32}\.dnsctl\.invalid\., which is another store's or another server's`, ``, f.servers)
-}
-
-// withheld tries all that writes to nameservers, from a store that must not.
-func (f *filled) withheld(now *rig, says, hint string, servers []*testbed.Named) {
-	f.Helper()
-	var before [][]string
-	for _, n := range servers {
-		before = append(before, writes(n))
-	}
-	now.ok("record", "set", "a.example", "accident", "A", "192.0.2.66")
-	now.ok("zone", "create", "accident.example")
-	for _, args := range [][]string{{"sync", "--yes"}, {"sync", "ns1", "--yes", "--unmanaged", "delete"}, {"sync", "--dry-run"}} {
-		now.want(5, []string{says, hint}, args...)
-	}
-	now.want(5, nil, "bootstrap", "ns1")
-	if res := now.run("audit"); res.code != 3 && res.code != 4 { // 4: with another key not even serials can be asked for
-		f.Errorf("audit: %v", res)
-	}
-	// The leader sees it as well, and leaves the server alone: changes, new zones and
-	// deletions are tasks that wait.
-	m := now.serve(f.addr)
-	testbed.Eventually(f, patience, func() bool {
-		return regexp.MustCompile(`server is left alone.*reason=marker-wrong.*` + says).MatchString(strings.ReplaceAll(m.errs.String(), `\"`, `"`))
-	})
-	now.ok("record", "set", "a.example", "accident", "A", "192.0.2.67")
-	now.ok("zone", "delete", "accident.example")
-	now.ok("task", "retry")
-	testbed.Eventually(f, patience, func() bool {
-		return strings.Contains(now.ok("task", "list"), "a.example.\tpresent")
-	})
-	now.want(4, []string{`^ns1\tserver\tmarker-wrong\t.*` + says}, "mdns", "status")
-	for i, n := range servers {
-		if after := writes(n); len(after) != len(before[i]) {
-			f.Errorf("the nameserver was written to: %q", after[len(before[i]):])
-		}
-	}
-	m.stop()
-}
-
 // watch asks a nameserver for serials all the time, until the test ends, and
 // fails it when one goes back.
 func (f *filled) watch(n *testbed.Named, zones ...string) {
@@ -286,7 +152,7 @@ func TestAfterANewEpochTheFleetConverges(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			f := newFilled(t, kind, 2)
-			old := f.copied()
+			old := f.copied(f.pg)
 			f.goOn()
 			for i := range 7 {
 				f.ok("record", "set", "a.example", "more", "A", fmt.Sprintf("192.0.2.%d", i+1))
@@ -357,7 +223,7 @@ func TestAZoneThatArrivedSignedIsLeftBehindByANewEpoch(t *testing.T) {
 	}
 	f.ok("zone", "import", "--zone", "signed.example", version(first))
 	n := f.add("ns1")
-	old := f.copied()
+	old := f.copied(f.pg)
 	f.ok("zone", "import", "--zone", "signed.example", version("2024030111"))
 	testbed.Eventually(t, patience, func() bool { return f.serials(n.Addr, "signed.example")[0] == 2024030111 })
 	f.watch(n, "signed.example")

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,22 +12,6 @@ import (
 
 	"dnsctl/testbed"
 )
-
-// killWhen kills a running command at the n-th time that it says this on the
-// control channel. The nameserver still gets what was said.
-func killWhen(p *proxy, d *atomic.Pointer[daemon], said string, n int) {
-	var times atomic.Int32
-	f := func(text string) {
-		if !strings.Contains(text, said) || int(times.Add(1)) != n {
-			return
-		}
-		for d.Load() == nil { // it is just being started
-			runtime.Gosched()
-		}
-		d.Load().kill()
-	}
-	p.watch.Store(&f)
-}
 
 // expireLocks saves the test the seconds after which the lock of a killed run is
 // free.
@@ -50,112 +33,6 @@ func (r *rig) copies() []copyRow {
 		r.Fatal(err)
 	}
 	return out
-}
-
-// TestASyncKilledAnywhereConvergesWhenRunAgain kills it before and after each of
-// its commands about a foreign zone. Whatever is gone from the nameserver has
-// its copy, and the next run does the rest.
-func TestASyncKilledAnywhereConvergesWhenRunAgain(t *testing.T) {
-	t.Parallel()
-	for i, at := range []struct {
-		said string
-		n    int
-	}{
-		{`zonestatus "rogue2.example"`, 1}, {`delzone `, 1}, {`zonestatus "rogue1.example"`, 2}, {`zonestatus "rogue1.example"`, 3}, {`delzone `, 3},
-	} {
-		t.Run(fmt.Sprintf("%d %s", i, at.said), func(t *testing.T) {
-			t.Parallel()
-			c := newControlled(t, "a.example")
-			foreign := []string{"rogue1.example", "rogue2.example", "rogue3.example"}
-			for _, z := range foreign {
-				c.foreign(z)
-			}
-			c.ok("server", "accept", "ns1", "--yes")
-			var running atomic.Pointer[daemon]
-			killWhen(c.control, &running, at.said, at.n)
-			d := c.start("sync", "--yes")
-			running.Store(d)
-			if res := d.wait(); res.code != -1 {
-				t.Fatalf("it was not killed: %v", res)
-			}
-			c.control.watch.Store(nil)
-			if i > 0 {
-				c.expireLocks()
-			}
-			var copied []string
-			for _, row := range c.copies() {
-				copied = append(copied, row.Zone)
-			}
-			for _, z := range foreign {
-				if !c.answers(z) && !slices.Contains(copied, z+".") {
-					t.Errorf("%s is gone without a copy", z)
-				}
-			}
-			c.want(0, nil, "sync", "--yes")
-			for _, z := range foreign {
-				if c.answers(z) {
-					t.Errorf("%s is still there after the second run", z)
-				}
-				if !slices.ContainsFunc(c.copies(), func(r copyRow) bool { return r.Zone == z+"." && r.Records == 3 }) {
-					t.Errorf("%s has no whole copy: %v", z, c.copies())
-				}
-			}
-			if !c.answers("a.example") {
-				t.Error("a zone of ours is gone")
-			}
-			c.want(0, nil, "audit")
-			id := fmt.Sprint(c.copies()[0].ID)
-			c.ok("quarantine", "restore", id)
-			if z := strings.TrimSuffix(c.copies()[0].Zone, "."); !c.answers(z) {
-				t.Errorf("the copy of %s does not come back", z)
-			}
-		})
-	}
-}
-
-// TestABootstrapKilledAnywhereCompletesWhenRunAgain kills it at the marker and
-// between two zones.
-func TestABootstrapKilledAnywhereCompletesWhenRunAgain(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1, 2, 4} {
-		t.Run(fmt.Sprintf("at add %d", n), func(t *testing.T) {
-			t.Parallel()
-			c := newControlled(t)
-			c.ok("server", "add", "ns2", "--type", "bind", "--address", c.secondNamed(), "--control", "rndc://"+c.control.addr,
-				"--stats", "http://"+c.stats.addr, "--control-key-file", c.named.KeyFile)
-			zones := []string{"a.example", "b.example", "c.example", "d.example"}
-			for _, z := range zones {
-				c.ok("zone", "create", z)
-			}
-			var running atomic.Pointer[daemon]
-			killWhen(c.control, &running, "addzone ", n)
-			d := c.start("bootstrap", "ns2", "--wait")
-			running.Store(d)
-			if res := d.wait(); res.code != -1 {
-				t.Fatalf("it was not killed: %v", res)
-			}
-			c.control.watch.Store(nil)
-			c.expireLocks()
-			c.ok("bootstrap", "ns2", "--wait")
-			for _, z := range zones {
-				if !c.answers(z) {
-					t.Errorf("%s does not answer", z)
-				}
-			}
-			c.want(0, nil, "audit", "ns2")
-		})
-	}
-}
-
-// secondNamed replaces the rig's nameserver by a fresh one behind the same
-// proxies, and returns its address.
-func (c *controlled) secondNamed() string {
-	c.Helper()
-	c.named = testbed.StartNamed(c, testbed.NamedOptions{AllowNewZones: true, Config: c.ok("tsig", "show", "main", "--for", "bind", "--show-secret")})
-	stats := strings.TrimPrefix(c.named.StatsURL, "http://")
-	c.control.target.Store(&c.named.ControlAddr)
-	c.stats.target.Store(&stats)
-	return c.named.Addr
 }
 
 // TestAnImportThatIsKilledLeavesNothing kills one while it writes its rows
@@ -280,108 +157,4 @@ func TestTwoSyncsAtOnceDeleteOnce(t *testing.T) {
 		}
 	}
 	c.want(0, nil, "audit")
-}
-
-// TestARestoreKilledAnywhereCompletesWhenRunAgain kills it at each of its steps:
-// the zone is added, and then replaced by what it was.
-func TestARestoreKilledAnywhereCompletesWhenRunAgain(t *testing.T) {
-	t.Parallel()
-	for i, at := range []struct {
-		said string
-		n    int
-	}{{`zonestatus "rogue.example"`, 1}, {`addzone "rogue.example"`, 1}, {`delzone "rogue.example"`, 1}, {`addzone "rogue.example"`, 2}} {
-		t.Run(fmt.Sprintf("%d %s", i, at.said), func(t *testing.T) {
-			t.Parallel()
-			c := newControlled(t, "a.example")
-			c.foreign("rogue.example")
-			c.ok("server", "accept", "ns1", "--yes")
-			c.ok("sync", "--yes")
-			id := fmt.Sprint(c.copies()[0].ID)
-			var running atomic.Pointer[daemon]
-			killWhen(c.control, &running, at.said, at.n)
-			d := c.start("quarantine", "restore", id)
-			running.Store(d)
-			if res := d.wait(); res.code != -1 {
-				t.Fatalf("it was not killed: %v", res)
-			}
-			c.control.watch.Store(nil)
-			c.expireLocks()
-			c.want(0, nil, "sync", "--yes") // takes nothing half-done for what it is not
-			c.want(0, nil, "quarantine", "restore", id)
-			c.want(0, nil, "sync", "--yes")
-			c.want(0, nil, "audit")
-			if out := c.dig(c.named.Addr, "+norecurse", "+short", "www.rogue.example"); out != "203.0.113.66\n" {
-				t.Errorf("it does not come back: %q", out)
-			}
-			if out := c.ok("zone", "list", "-o", "name"); out != "a.example.\n" {
-				t.Errorf("the database has %q", out)
-			}
-		})
-	}
-}
-
-// TestALeaderKilledAtADeletionIsFollowedByOneThatCompletesIt kills mdns while it
-// removes a zone that was deleted from the database.
-func TestALeaderKilledAtADeletionIsFollowedByOneThatCompletesIt(t *testing.T) {
-	t.Parallel()
-	c := newControlled(t, "a.example", "b.example", "c.example")
-	var running atomic.Pointer[daemon]
-	running.Store(c.m.daemon)
-	killWhen(c.control, &running, "delzone ", 1)
-	c.ok("zone", "delete", "a.example", "b.example")
-	testbed.Eventually(t, patience, c.m.ended)
-	c.control.watch.Store(nil)
-	c.expireLocks()
-	execSQL(t, "sqlite", filepath.Join(c.dir, "dnsctl.db"), `UPDATE tasks SET lease_until = 1`)
-	c.ok("zone", "create", "d.example")
-	c.m = c.serve(c.m.addr)
-	testbed.Eventually(t, 2*patience, func() bool {
-		return !c.answers("a.example") && !c.answers("b.example") && c.answers("d.example") && c.ok("task", "list", "--no-headers") == ""
-	})
-	if !c.answers("c.example") {
-		t.Error("another zone is gone")
-	}
-	c.want(0, nil, "audit")
-}
-
-// TestAnAdoptionKilledAnywhereCompletesWhenRunAgain kills it before and after the
-// copy, where the zone is off the nameserver, and where it is back. Its content is
-// never lost, and the second run, or the leader before it, ends right.
-func TestAnAdoptionKilledAnywhereCompletesWhenRunAgain(t *testing.T) {
-	t.Parallel()
-	for i, at := range []struct {
-		said string
-		n    int
-	}{
-		{`zonestatus "old.example"`, 1}, {`zonestatus "old.example"`, 2}, {`zonestatus "old.example"`, 3}, {`delzone "old.example"`, 1},
-		{`addzone "old.example"`, 1}, {`showzone "old.example"`, 4},
-	} {
-		t.Run(fmt.Sprintf("%d %s", i, at.said), func(t *testing.T) {
-			t.Parallel()
-			c := newControlled(t, "a.example")
-			c.foreign("old.example")
-			var running atomic.Pointer[daemon]
-			killWhen(c.control, &running, at.said, at.n)
-			d := c.start("zone", "adopt", "ns1", "old.example")
-			running.Store(d)
-			if res := d.wait(); res.code != -1 {
-				t.Fatalf("it was not killed: %v", res)
-			}
-			c.control.watch.Store(nil)
-			kept := slices.ContainsFunc(c.copies(), func(r copyRow) bool { return r.Zone == "old.example." && r.Records == 3 })
-			if !c.answers("old.example") && !kept {
-				t.Error("it is gone without a copy")
-			}
-			c.expireLocks()
-			c.want(0, nil, "zone", "adopt", "ns1", "old.example")
-			if out := c.dig(c.named.Addr, "+norecurse", "+short", "www.old.example", "A"); !strings.Contains(out, "203.0.113.66") {
-				t.Errorf("it answers %q", out)
-			}
-			c.want(0, []string{`(?m)^www\.old\.example\.\t300\tA\t203\.0\.113\.66$`}, "record", "list", "old.example")
-			c.want(0, nil, "audit")
-			if !slices.ContainsFunc(c.copies(), func(r copyRow) bool { return r.Zone == "old.example." && r.Records == 3 }) {
-				t.Errorf("it has no whole copy: %v", c.copies())
-			}
-		})
-	}
 }

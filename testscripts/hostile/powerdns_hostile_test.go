@@ -3,7 +3,6 @@ package hostile_test
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,21 +38,7 @@ func newHTTPControlled(t *testing.T, zones ...string) *httpControlled {
 // foreign makes a zone on the nameserver that dnsctl does not know.
 func (c *httpControlled) foreign(name string) {
 	c.Helper()
-	body := fmt.Sprintf(`{"name":"%[1]s.","kind":"Native","nameservers":["ns.elsewhere."],"rrsets":[
- {"name":"www.%[1]s.","type":"A","ttl":60,"records":[{"content":"203.0.113.66"}]}]}`, name)
-	req, err := http.NewRequestWithContext(c.Context(), http.MethodPost, c.pdns.APIURL+"/api/v1/servers/localhost/zones", strings.NewReader(body))
-	if err != nil {
-		c.Fatal(err)
-	}
-	req.Header.Set("X-API-Key", c.pdns.APIKey)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.Fatal(err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusCreated {
-		c.Fatal(res.Status)
-	}
+	ownPowerDNS(c, c.pdns, name)
 }
 
 func (c *httpControlled) answers(name string) bool {

@@ -51,7 +51,12 @@ func (r runner) Run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return testbed.Main(r.m)
+	code := testbed.Main(r.m)
+	if err := guardMatrix.check(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // inTest names the variable with the path of the dnsctl that is this test's own

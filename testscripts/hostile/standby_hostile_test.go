@@ -352,3 +352,21 @@ func TestANameserverThatAskedABehindReplicaIsToldAgain(t *testing.T) {
 		t.Errorf("it was told %d times and learned of the change some other way", received()-before)
 	}
 }
+
+// writes is what was told to a nameserver that changes it, as its log has it.
+func writes(n *testbed.Named) []string {
+	var out []string
+	for line := range strings.Lines(n.Log()) {
+		if _, said, found := strings.Cut(line, "received control channel command '"); found {
+			switch verb, _, _ := strings.Cut(said, " "); strings.Trim(verb, "'\n") {
+			case "zonestatus", "showzone", "tsig-list", "status", "":
+				continue
+			}
+			out = append(out, said)
+		}
+		if strings.Contains(line, "received notify for zone") {
+			out = append(out, line)
+		}
+	}
+	return out
+}
