@@ -69,6 +69,8 @@ func (e *Error) Error() string {
 	switch {
 	case e.Kind == nil || e.Err != nil && errors.Is(e.Err, e.Kind):
 		return fmt.Sprintf("%s: %v", what, e.Err)
+	case e.Rcode == wire.RcodeNotAuth && errors.Is(e.Err, wire.ErrUnsigned): // PowerDNS leaves the error of RFC 8945 out
+		return fmt.Sprintf("%s: %v: %v (the server answers %s: it does not know the key so, or its clock is off)", what, e.Kind, e.Err, e.Rcode)
 	case e.Err != nil && e.Rcode != 0:
 		return fmt.Sprintf("%s: %v: %v (the server answers %s)", what, e.Kind, e.Err, e.Rcode)
 	case e.Err != nil:
