@@ -12,6 +12,7 @@ import (
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/report"
+	"dnsctl/sync/apply"
 	"dnsctl/sync/inventory"
 	"dnsctl/sync/plan"
 	"dnsctl/testbed/pretend"
@@ -344,6 +345,39 @@ func TestPartialLookSeesStaleWantedAndAbsentZones(t *testing.T) {
 			if st.Class != report.Stale || st.Outcome != report.Planned {
 				t.Errorf("%s: %s %s by %q", st.Zone, st.Class, st.Outcome, st.Guard)
 			}
+		}
+	})
+}
+
+func TestQuestionThatWasLostIsAskedOnceMore(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *pretend.World) {
+		ns := w.Server("ns1")
+		w.Create("a.example.", "b.example.")
+		if rep, err := w.Sync(t.Context(), apply.SyncOptions{}); err != nil || rep.Exit != report.ExitOK {
+			t.Fatal(err, rep)
+		}
+		asked := 0
+		ns.Asked = func(name zone.Name) bool {
+			if !name.Equal(pretend.Name("a.example.")) {
+				return false
+			}
+			asked++
+			return asked == 1
+		}
+		ses := w.Open(ns)
+		defer ses.Close()
+		in, err := ses.Look(t.Context(), inventory.LookOptions{Brief: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ok := in.Agreed
+		for _, st := range plan.Make(in).Steps {
+			if st.Class == report.OK {
+				ok++
+			}
+		}
+		if ok != 2 || asked != 2 {
+			t.Errorf("%d zones agree, asked %d times: %+v", ok, asked, plan.Make(in).Steps)
 		}
 	})
 }

@@ -144,8 +144,21 @@ func (l *look) ask(ctx context.Context) error {
 		}
 		asked = append(asked, int32(i))
 	}
+	lost, err := l.soas(ctx, asked)
+	if err == nil && len(lost) < len(asked) { // it may only have been busy
+		_, err = l.soas(ctx, lost)
+	}
+	if err != nil {
+		return fmt.Errorf("ask server %s for its SOAs: %w", l.Server.Name, err)
+	}
+	return nil
+}
+
+// soas asks for the SOAs of some zones, and returns those without an answer.
+func (l *look) soas(ctx context.Context, asked []int32) (lost []int32, err error) {
 	done := 0
-	err := l.f.DNS.SOAs(ctx, len(asked), func(i int) Question { return l.Question(l.list.zones[asked[i]].name()) }, func(i int, p plan.Probe) {
+	question := func(i int) Question { return l.Question(l.list.zones[asked[i]].name()) }
+	err = l.f.DNS.SOAs(ctx, len(asked), question, func(i int, p plan.Probe) {
 		p.Asked = true
 		e := &l.list.zones[asked[i]]
 		switch {
@@ -154,19 +167,19 @@ func (l *look) ask(ctx context.Context) error {
 		case !p.Serves || p.Serial != e.want || l.hash(p.SOA) != e.soa:
 			l.keep(e, l.list.state(e), p)
 		}
+		if p.Lost {
+			lost = append(lost, asked[i])
+		}
 		done++
 		l.progress("questions", done, len(asked), 500)
 	})
-	if err != nil {
-		return fmt.Errorf("ask server %s for its SOAs: %w", l.Server.Name, err)
-	}
-	return nil
+	return lost, err
 }
 
 // complete adds what the database says of the zones that are kept, the server's
 // marker, and the lists of the store.
 func (l *look) complete(ctx context.Context) error {
-	var strange, marks []nameserver.ZoneState
+	var marks []nameserver.ZoneState
 	var names []zone.Name
 	for i := range l.list.zones {
 		if e := &l.list.zones[i]; e.stand == unwanted {
@@ -175,7 +188,7 @@ func (l *look) complete(ctx context.Context) error {
 				marks = append(marks, z)
 				continue
 			}
-			strange, names = append(strange, z), append(names, z.Name)
+			names = append(names, z.Name)
 		}
 	}
 	tombs, err := l.f.Store.TombstonesAmong(ctx, l.Server.ID, names)
