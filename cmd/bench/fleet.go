@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,6 +118,23 @@ func (h *house) powerdns(ctx context.Context, t *bed, name string) *testbed.Powe
 	dns, control := testbed.FreeAddr(t), testbed.FreeAddr(t)
 	dir := h.newServer(ctx, name, "--type", "powerdns", "--address", dns, "--control", "http://"+control)
 	return testbed.StartPowerDNS(t, testbed.PowerDNSOptions{ConfigFile: filepath.Join(dir, "pdns.conf"), Addr: dns, APIAddr: control})
+}
+
+// knot adds a Knot DNS in the same way.
+func (h *house) knot(ctx context.Context, t *bed, name string) *testbed.Knot {
+	dns, socket := testbed.FreeAddr(t), filepath.Join(t.TempDir(), "knot.sock")
+	dir := h.newServer(ctx, name, "--type", "knot", "--address", dns, "--control", "unix:"+socket)
+	// As its README says.
+	out, err := exec.CommandContext(ctx, "sh", "-c", `sed -n /conf-import/p "$0" | sh -e`, filepath.Join(dir, "README")).CombinedOutput()
+	t.must("import the configuration of Knot DNS: "+string(out), err)
+	return testbed.StartKnot(t, testbed.KnotOptions{Database: filepath.Join(dir, "confdb"), Addr: dns, Socket: socket})
+}
+
+// nsd adds an NSD in the same way.
+func (h *house) nsd(ctx context.Context, t *bed, name string) *testbed.NSD {
+	dns, control := testbed.FreeAddr(t), testbed.FreeAddr(t)
+	dir := h.newServer(ctx, name, "--type", "nsd", "--address", dns, "--control", "tls://"+control)
+	return testbed.StartNSD(t, testbed.NSDOptions{ConfigFile: filepath.Join(dir, "nsd.conf"), Addr: dns, Control: control})
 }
 
 // newServer adds a server, and returns the folder with its configuration.

@@ -42,6 +42,7 @@ type options struct {
 	records int
 	zones   int
 	many    int
+	fleet   int
 	sample  time.Duration
 	changes int
 	stores  []string
@@ -65,6 +66,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.records, "records", 1_000_000, "records of the big zone")
 	f.IntVar(&o.zones, "zones", 10_000, "small zones, of 10 records each")
 	f.IntVar(&o.many, "many", 0, "small zones of the measures many and consume, which are left out when this is 0")
+	f.IntVar(&o.fleet, "fleet-zones", 0, "tiny zones of the measure scale, on four nameservers, which is left out when this is 0")
 	f.DurationVar(&o.sample, "sample", time.Second, "measure each rate for so long")
 	f.IntVar(&o.changes, "changes", 100, "commits one by one, ten a second, of one sample of waits")
 	stores := f.String("store", "sqlite,postgres", "the databases")
@@ -93,8 +95,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			}
 		}
 	}
-	if o.repeat < 1 || o.records < 1000 || o.zones < 100 || o.sample <= 0 || o.many != 0 && o.many < 100 || o.changes < 1 {
-		return o, errors.New("-n is at least 1, -records 1000, -zones and -many 100, -sample more than nothing, -changes 1")
+	if o.repeat < 1 || o.records < 1000 || o.zones < 100 || o.sample <= 0 || o.many != 0 && o.many < 100 || o.fleet != 0 && o.fleet < 100 || o.changes < 1 {
+		return o, errors.New("-n is at least 1, -records 1000, -zones, -many and -fleet-zones 100, -sample more than nothing, -changes 1")
 	}
 	o.stores, o.peers = fields(*stores), fields(*peers)
 	for _, s := range o.stores {
@@ -146,6 +148,12 @@ func measures() []measure {
 		}
 		return o.stores
 	}
+	scaled := func(o options) []string {
+		if o.fleet == 0 {
+			return nil
+		}
+		return o.stores
+	}
 	profiled := func(o options) []string {
 		if o.profile == "" {
 			return nil
@@ -170,6 +178,7 @@ func measures() []measure {
 		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
 		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
 		{"fleet", "bootstrap --wait, audit and sync of the small zones on a BIND 9 and a PowerDNS", ours, measureFleet},
+		{"scale", "audit and sync of -fleet-zones zones on a BIND 9, a Knot DNS, an NSD and a PowerDNS, and a tenth of them added, changed and deleted", scaled, measureScale},
 		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", ours, measureWrite},
 		{"profile", "what the processor time of mdns goes to, into the folder -profile", profiled, measureProfile},
 	}, bootstraps(ours)...)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"time"
 
@@ -66,6 +67,11 @@ func (b *bench) starts(ctx context.Context, t *table, row string, s server) {
 // fill makes so many small zones with the packages that zone import uses, from
 // texts instead of files: a million of these take longer to write than to import.
 func (h *house) fill(ctx context.Context, zones int) error {
+	return h.bring(ctx, 0, zones, func(i int) edit.Source { return smallSource(i, "") })
+}
+
+// bring imports the zones of some numbers.
+func (h *house) bring(ctx context.Context, from, to int, source func(number int) edit.Source) error {
 	s, err := store.Open(ctx, h.url, store.Options{})
 	if err != nil {
 		return err
@@ -73,10 +79,10 @@ func (h *house) fill(ctx context.Context, zones int) error {
 	defer s.Close()
 	e := &edit.Editor{Store: s, Now: time.Now}
 	const batch = 10_000 // sources that are held at once; Import makes commits of some of them
-	for from := 0; from < zones; from += batch {
-		sources := make([]edit.Source, min(batch, zones-from))
+	for ; from < to; from += batch {
+		sources := make([]edit.Source, min(batch, to-from))
 		for i := range sources {
-			sources[i] = smallSource(from+i, "")
+			sources[i] = source(from + i)
 		}
 		var failed error
 		err := e.Import(ctx, sources, edit.ImportOptions{Pools: []string{pool}, SerialStyle: zone.SerialIncrement}, edit.Meta{Command: "bench"}, func(_ edit.Source, _ edit.Result, err error) {
@@ -94,12 +100,22 @@ func (h *house) fill(ctx context.Context, zones int) error {
 // smallSource is a small zone for an import, with more lines of a master file
 // behind its own.
 func smallSource(number int, more string) edit.Source {
+	return sourceOf(number, func(w io.Writer) error {
+		if err := writeSmall(w, number); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, more)
+		return err
+	})
+}
+
+// sourceOf is the zone of a number, with the content that write makes.
+func sourceOf(number int, write func(io.Writer) error) edit.Source {
 	return edit.Source{Path: smallZone(number), Parse: func(ctx context.Context) (edit.Parsed, error) {
 		var text strings.Builder
-		if err := writeSmall(&text, number); err != nil {
+		if err := write(&text); err != nil {
 			return edit.Parsed{}, err
 		}
-		text.WriteString(more)
 		name := zone.MustParseName(smallZone(number) + ".")
 		r, err := zonefile.Read(ctx, strings.NewReader(text.String()), zonefile.Options{Origin: name, File: name.String()})
 		return edit.Parsed{Content: r.Snapshot}, err
