@@ -23,6 +23,8 @@ import (
 type Store interface {
 	Server(ctx context.Context, name string) (fleet.Server, error)
 	SetServerState(ctx context.Context, name string, state fleet.State, by fleet.By) error
+	AddEvent(ctx context.Context, e report.Event) error
+	Events(ctx context.Context, f fleet.EventFilter) ([]report.Event, error)
 }
 
 // Bootstrapper brings nameservers up.
@@ -38,7 +40,8 @@ type Bootstrapper struct {
 // Options of one bootstrap.
 type Options struct {
 	apply.Options
-	Wait bool // end only when every zone answers with the right serial, or Patience is over
+	Wait   bool // end only when every zone answers with the right serial, or Patience is over
+	Resume bool // go on with the last run that did not end: wait if that did, and report what it has added
 }
 
 // into is a way of taking a server into service.
@@ -48,6 +51,7 @@ type into struct {
 	narrow  func(*plan.Plan)                                        // takes out of a plan what is not its business
 	agrees  func(report.Item) bool                                  // the zone needs nothing more
 	last    func(ctx context.Context, out report.Server) error      // when all zones agree
+	did     []report.Item                                           // by an earlier run, which this one goes on with
 }
 
 // Run adds what is missing on the server and catches it up. It follows the
@@ -60,11 +64,24 @@ func (b *Bootstrapper) Run(ctx context.Context, name string, o Options) (report.
 	if err != nil {
 		return report.Report{}, err
 	}
-	return b.bring(ctx, s, o, into{
+	var last earlier
+	if o.Resume {
+		if last, err = b.lastRun(ctx, name); err != nil {
+			return report.Report{}, fmt.Errorf("read the events of server %s: %w", name, err)
+		}
+		o.Wait = o.Wait || last.waits
+	}
+	rep, err := b.bring(ctx, s, o, into{
 		command: "bootstrap",
-		first:   func(ctx context.Context, ses *inventory.Session) error { return b.mark(ctx, ses, o) },
-		narrow:  func(p *plan.Plan) { withoutDeletions(p, "bootstrap deletes nothing", false) },
-		agrees:  agrees,
+		did:     last.did,
+		first: func(ctx context.Context, ses *inventory.Session) error {
+			if err := b.begins(ctx, name, o, last); err != nil {
+				return err
+			}
+			return b.mark(ctx, ses, o)
+		},
+		narrow: func(p *plan.Plan) { withoutDeletions(p, "bootstrap deletes nothing", false) },
+		agrees: agrees,
 		last: func(ctx context.Context, out report.Server) error {
 			if slices.ContainsFunc(out.Items, report.Item.Hopeless) {
 				return nil // the report says so, and the server stays out of service
@@ -72,6 +89,10 @@ func (b *Bootstrapper) Run(ctx context.Context, name string, o Options) (report.
 			return b.ready(ctx, s, o)
 		},
 	})
+	if err == nil && (rep.Exit == report.ExitOK || rep.Exit == report.ExitPartial && !o.Wait) {
+		err = b.ends(ctx, name, o)
+	}
+	return rep, err
 }
 
 // bring is Run, and Undrain.
@@ -121,7 +142,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 		}
 	}
 	deadline := time.Time{}
-	var did []report.Item
+	did := w.did
 	var last report.Server
 	for settled, again := 0, false; ; again = true {
 		out, open, err := b.pass(ctx, ses, o, w, again)

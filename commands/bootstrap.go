@@ -23,6 +23,7 @@ type bootstrapOptions struct {
 	database string
 	wait     bool
 	resume   bool
+	from     string
 	all      bool
 	comment  string
 }
@@ -43,12 +44,25 @@ URL: the README that is written says where it goes, and how the tables are made.
 Without --out, adds all zones that the server should have and catches it up. It
 follows the database while it does: zones that are deleted meanwhile are not waited
 for, zones that are created join. With --wait it ends when every zone answers with
-the right serial; those that do not are named, and the exit code is 7. It can be
-run again at any time, and goes on where it was. dnsctl mdns serve must be running.`,
+the right serial; those that do not are named, and the exit code is 7. Zones of a
+higher priority come first, and small ones before large ones. dnsctl mdns serve must
+be running.
+
+It can be killed and run again at any time: what the nameserver has is not
+transferred again. --resume goes on with the last run that did not end, waits if
+that did, and reports what it has added as well.
+
+With --from-server, the server takes the place of another one that is dead: it gets
+that one's name, pools and keys, its zones and its history, and is that server from
+then on; its own name is forgotten. It is added like any other first, and may be of
+another type. A server that still answers is not replaced, and one that has zones
+already replaces none. One that was drained stays so until dnsctl undrain.`,
 		Example: `  dnsctl bootstrap ns1 --out ./ns1
   dnsctl bootstrap ns1 --out ./ns1 --admin 192.0.2.10 --admin 2001:db8::/64
   dnsctl bootstrap ns2 --out ./ns2 --database postgres://pdns@192.0.2.7/pdns
-  dnsctl bootstrap ns1 --wait`,
+  dnsctl bootstrap ns1 --wait
+  dnsctl bootstrap ns1 --resume
+  dnsctl bootstrap ns9 --from-server ns1 --wait`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.server = args[0]
@@ -56,6 +70,12 @@ run again at any time, and goes on where it was. dnsctl mdns serve must be runni
 				if given && o.out == "" {
 					return usagef(flag+" is written into the configuration that --out makes", "%s without --out", flag)
 				}
+			}
+			if o.from != "" {
+				if err := replaceServer(cmd.Context(), a, o); err != nil {
+					return err
+				}
+				o.server = o.from
 			}
 			if o.out != "" {
 				return runBootstrapOut(cmd.Context(), a, o)
@@ -66,15 +86,33 @@ run again at any time, and goes on where it was. dnsctl mdns serve must be runni
 	f := c.Flags()
 	f.StringVar(&o.out, "out", "", "write the server's configuration into this `folder`")
 	f.BoolVar(&o.wait, "wait", false, "end when every zone answers with the right serial")
-	f.BoolVar(&o.resume, "resume", false, "go on with an earlier bootstrap, which it does anyway")
+	f.BoolVar(&o.resume, "resume", false, "go on with the last run that did not end")
 	f.BoolVar(&o.all, "all", false, "list zones in agreement and dnsctl's own as well")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
+	f.StringVar(&o.from, "from-server", "", "take the place of this dead `server`, under its name")
 	f.StringSliceVar(&o.admin, "admin", nil, "with --out, a `network` that dnsctl is run on beside the primaries")
 	f.StringVar(&o.database, "database", "", "with --out, the `URL` of a database for its zones, without a password, where it can have one")
 	c.MarkFlagsMutuallyExclusive("out", "wait")
+	c.MarkFlagsMutuallyExclusive("out", "resume")
 	c.MarkFlagsMutuallyExclusive("admin", "wait")
 	c.MarkFlagsMutuallyExclusive("database", "wait")
 	return c
+}
+
+// replaceServer has the server take the place of a dead one.
+func replaceServer(ctx context.Context, a *App, o bootstrapOptions) error {
+	if _, err := a.server(ctx, o.from); err != nil {
+		return err
+	}
+	w, err := a.workshop(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.bootstrap.Replace(ctx, w.store, o.server, o.from, a.meta(o.comment)); err != nil {
+		return err
+	}
+	a.Out.Say("%s is %s from now on", o.server, o.from)
+	return nil
 }
 
 func runBootstrap(ctx context.Context, a *App, o bootstrapOptions) error {
@@ -86,7 +124,7 @@ func runBootstrap(ctx context.Context, a *App, o bootstrapOptions) error {
 		return err
 	}
 	progress := a.Out.Progress()
-	opts := bootstrap.Options{Wait: o.wait}
+	opts := bootstrap.Options{Wait: o.wait, Resume: o.resume}
 	opts.Meta, opts.Progress = a.meta(o.comment), progress.Update
 	rep, err := w.bootstrap.Run(ctx, o.server, opts)
 	progress.Done()

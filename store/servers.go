@@ -304,22 +304,29 @@ func (s *Store) RemoveServer(ctx context.Context, name string, by fleet.By) erro
 		if err != nil {
 			return err
 		}
-		for _, q := range []string{
-			`DELETE FROM tasks WHERE server_id = ?`,
-			`DELETE FROM sightings WHERE server_id = ?`,
-			`DELETE FROM health WHERE server_id = ?`,
-			`DELETE FROM markers WHERE server_id = ?`,
-			`DELETE FROM server_pools WHERE server_id = ?`,
-			`DELETE FROM servers WHERE id = ?`,
-		} {
-			if _, err := t.exec(ctx, q, v.ID); err != nil {
-				return err
-			}
+		if err := t.forgetServer(ctx, v.ID); err != nil {
+			return err
 		}
 		return s.configured(ctx, t, configEvent(by, "delete", name, "", "server "+name))
 	})
 	if err != nil {
 		return fmt.Errorf("remove server %s: %w", name, err)
+	}
+	return nil
+}
+
+func (t *tx) forgetServer(ctx context.Context, id int64) error {
+	for _, q := range []string{
+		`DELETE FROM tasks WHERE server_id = ?`,
+		`DELETE FROM sightings WHERE server_id = ?`,
+		`DELETE FROM health WHERE server_id = ?`,
+		`DELETE FROM markers WHERE server_id = ?`,
+		`DELETE FROM server_pools WHERE server_id = ?`,
+		`DELETE FROM servers WHERE id = ?`,
+	} {
+		if _, err := t.exec(ctx, q, id); err != nil {
+			return err
+		}
 	}
 	return nil
 }

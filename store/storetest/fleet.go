@@ -208,6 +208,59 @@ var fleetTests = map[string]func(*testing.T, *env){
 			t.Errorf("changed another: %v", err)
 		}
 	},
+	"a server takes the place of another": func(t *testing.T, e *env) {
+		eu, us := e.pool("eu"), e.pool("us")
+		old, next := e.server("ns1", us), e.server("ns9", eu)
+		at := netip.MustParseAddrPort("192.0.2.9:53")
+		if err := errors.Join(e.SetMarker(t.Context(), old.ID, 3, true), e.SetServerState(t.Context(), "ns1", fleet.Active, by("bootstrap")),
+			e.UpdateServer(t.Context(), "ns9", by("server set"), func(s *fleet.Server) error {
+				s.Address, s.Type, s.New, s.Credential = at, "nsd", true, secret.Sealed("new")
+				return nil
+			})); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.ReplaceServer(t.Context(), "ns1", "ns9", by("bootstrap")); err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Server(t.Context(), "ns1")
+		if err != nil || got.ID != old.ID || !got.Marker.Equal(old.Marker) || len(got.Pools) != 1 || got.Pools[0].ID != us.ID || got.Address != at ||
+			got.Type != "nsd" || !got.New || string(got.Credential) != "new" || got.State != fleet.Joining {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if m, err := e.Marker(t.Context(), old.ID); err != nil || m.Placed != nil {
+			t.Errorf("marker %+v, %v", m, err)
+		}
+		if _, err := e.Server(t.Context(), "ns9"); !errors.Is(err, fleet.ErrNoServer) {
+			t.Errorf("the other: %v", err)
+		}
+		if _, err := e.Marker(t.Context(), next.ID); !errors.Is(err, fleet.ErrNoServer) {
+			t.Errorf("its marker: %v", err)
+		}
+		events, err := e.Events(t.Context(), fleet.EventFilter{Server: "ns1", Limit: 1})
+		if err != nil || len(events) != 1 || events[0].Action != "replace" || events[0].Result != "ns9" {
+			t.Errorf("events %+v, %v", events, err)
+		}
+		// One that is out of service stays so, and one that has its marker is another.
+		if err := errors.Join(e.DrainServer(t.Context(), "ns1", report.Drain{Reason: "dead", Since: e.clock.Now()}, []string{"us"}, by("drain"))); err != nil {
+			t.Fatal(err)
+		}
+		e.server("ns8", eu)
+		if err := e.ReplaceServer(t.Context(), "ns1", "ns8", by("bootstrap")); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := e.Server(t.Context(), "ns1"); err != nil || !got.State.Out() || got.Drain == nil || got.Drain.Reason != "dead" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		third := e.server("ns7", eu)
+		if err := e.SetMarker(t.Context(), third.ID, 1, true); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"ns7", "ns1"} {
+			if err := e.ReplaceServer(t.Context(), "ns1", name, by("bootstrap")); !errors.Is(err, fleet.ErrConflict) {
+				t.Errorf("by %s: %v", name, err)
+			}
+		}
+	},
 	"a marker is remembered until its server goes": func(t *testing.T, e *env) {
 		p := e.pool("eu")
 		v := e.server("ns1", p)

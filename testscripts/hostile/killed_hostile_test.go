@@ -197,7 +197,11 @@ func killedBootstrap(g *guarded, n int) bool {
 	s := g.secondary(g.ns1.kind, fmt.Sprintf("new%d", n), "main")
 	s.add("main")
 	killed := s.killedAt(n, "bootstrap", s.name, "--wait")
-	g.again("bootstrap", s.name, "--wait")
+	again := []string{"bootstrap", s.name, "--wait"}
+	if n%2 == 0 {
+		again = append(again, "--resume")
+	}
+	g.again(again...)
 	s.has("a.example", "b.example", "c.example")
 	g.want(0, nil, "audit", s.name)
 	g.ok("server", "remove", s.name, "--leave-zones", "--yes")
