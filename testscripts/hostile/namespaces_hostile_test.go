@@ -42,6 +42,7 @@ func alone(t *testing.T) bool {
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Fatalf("in namespaces of its own (root is needed, and Debian's iproute2): %v\n%s", err, out)
 	}
+	t.Logf("%s", out)
 	return false
 }
 
