@@ -75,7 +75,7 @@ func (in *Input) allows() []report.Action {
 // yet. bootstrap puts a marker only on a server without any: an add from elsewhere
 // would be in its way.
 func (in *Input) awaitsBootstrap() bool {
-	return in.Server.State == fleet.Joining && (in.Partial || !slices.ContainsFunc(in.Have, func(h Have) bool {
+	return in.Server.State == fleet.Joining && (in.Partial || in.Agreed == 0 && !slices.ContainsFunc(in.Have, func(h Have) bool {
 		return h.Role != nameserver.Other && h.Origin != nameserver.Builtin && !in.Server.HasCatalog(h.Name)
 	}))
 }

@@ -179,6 +179,10 @@ func TestEachGuardWithholdsWhatItIsFor(t *testing.T) {
 			in.Marker, in.Server.State = Marker{State: MarkerMissing, Reason: "none"}, fleet.Joining
 			in.Wanted = append(in.Wanted, wanted("n.example.", 1))
 		}, "n.example.", report.Missing, report.Planned, ""},
+		{"so does one whose zones are in agreement", func(in *Input) {
+			in.Marker, in.Server.State = Marker{State: MarkerMissing, Reason: "none"}, fleet.Joining
+			in.Wanted, in.Have, in.Agreed = append(in.Wanted, wanted("n.example.", 1)), nil, 1
+		}, "n.example.", report.Missing, report.Planned, ""},
 		{"of some zones nobody knows whether it is", func(in *Input) {
 			in.Marker, in.Server.State, in.Partial = Marker{State: MarkerMissing, Reason: "none"}, fleet.Joining, true
 			in.Wanted = append(in.Wanted, wanted("n.example.", 1))
