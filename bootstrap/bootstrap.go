@@ -300,18 +300,9 @@ func withoutDeletions(p *plan.Plan, why string, stale bool) {
 // mark puts the marker on a server that has neither zones nor a marker. On one
 // that has ours, the bootstrap goes on where it was.
 func (b *Bootstrapper) mark(ctx context.Context, ses *inventory.Session, o Options) error {
-	own, others := false, 0
-	err := ses.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
-		switch {
-		case z.Name.Equal(ses.Server.Marker):
-			own = true
-		case z.Role != nameserver.Other && z.Origin != nameserver.Builtin && !ses.Server.HasCatalog(z.Name):
-			others++
-		}
-		return nil
-	})
+	own, others, err := found(ctx, ses)
 	if err != nil {
-		return fmt.Errorf("read the zones of server %s: %w", ses.Server.Name, err)
+		return err
 	}
 	if own {
 		// It may still be on its first way there, when an earlier bootstrap was killed:

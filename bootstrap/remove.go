@@ -34,6 +34,10 @@ type RemoveOptions struct {
 // where they are to go, and before its row. It can be run again wherever it was
 // killed; until the row is gone the leader leaves the server alone.
 func (b *Bootstrapper) Remove(ctx context.Context, store RemoveStore, s fleet.Server, o RemoveOptions) (report.Report, error) {
+	if o.Zones && s.Catalog() != "" {
+		return report.Report{}, report.Fail(report.ExitWithheld, fmt.Errorf("server %s has its zones from catalog %s, which has them still", s.Name, s.Catalog()),
+			"remove the catalog from its configuration there, and its zones go; then: dnsctl server remove "+s.Name+" --leave-zones")
+	}
 	id, err := b.Applier.Store.Identity(ctx)
 	if err != nil {
 		return report.Report{}, err

@@ -64,6 +64,9 @@ func (b *Bootstrapper) Add(ctx context.Context, store ServerStore, n NewServer, 
 	if err := nameserver.CheckTLS(t, s); err != nil {
 		return Added{}, report.Fail(report.ExitUsage, err, "put it into another pool")
 	}
+	if err := s.CheckProvision(); err != nil {
+		return Added{}, report.Fail(report.ExitUsage, err, provisionHint)
+	}
 	if s.Credential, err = b.credential(ctx, t, s, n.ControlKey); err != nil {
 		return Added{}, err
 	}
@@ -117,17 +120,8 @@ func (b *Bootstrapper) meet(ctx context.Context, s fleet.Server) (nameserver.Inf
 	if err := ses.Prepared(ctx); err != nil {
 		return info, 0, fmt.Errorf("server %q: %w", s.Name, err)
 	}
-	zones := 0
-	err = ses.Driver.Inventory(ctx, func(z nameserver.ZoneState) error {
-		if z.Role != nameserver.Other && z.Origin != nameserver.Builtin && !s.HasCatalog(z.Name) {
-			zones++
-		}
-		return nil
-	})
-	if err != nil {
-		return info, 0, fmt.Errorf("read the zones of server %q: %w", s.Name, err)
-	}
-	return info, zones, nil
+	_, zones, err := found(ctx, ses)
+	return info, zones, err
 }
 
 // Acceptance is what accepting a server would mean.

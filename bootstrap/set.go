@@ -30,6 +30,7 @@ type SetStore interface {
 type ServerChange struct {
 	Address, Probe, Notify *netip.AddrPort // the zero Probe and Notify mean Address
 	Control, Stats, View   *string
+	Provision              *fleet.Provision
 	ControlKey             []byte // content of a credential file
 	AddPools, RemovePools  []string
 	Unchecked              bool // the server is not reached
@@ -51,6 +52,9 @@ func (c ServerChange) to(s *fleet.Server) {
 		if *from != nil {
 			*dest = **from
 		}
+	}
+	if c.Provision != nil {
+		s.Provision = *c.Provision
 	}
 }
 
@@ -132,6 +136,14 @@ func (b *Bootstrapper) Set(ctx context.Context, store SetStore, s fleet.Server, 
 	if err := t.Check(next); err != nil {
 		return report.Fail(report.ExitUsage, fmt.Errorf("server %q: %w", s.Name, err), "see: dnsctl server set --help")
 	}
+	moved := len(c.AddPools)+len(c.RemovePools) > 0
+	if err := next.CheckProvision(); err != nil {
+		return report.Fail(report.ExitUsage, err, provisionHint)
+	}
+	if moved && s.Provision == fleet.ByCatalog {
+		return report.Fail(report.ExitUsage, fmt.Errorf("server %s has its zones from catalog %s, and would keep those of the pool that it leaves", s.Name, s.Catalog()),
+			"first: dnsctl server set "+s.Name+" --provision control")
+	}
 	if c.ControlKey != nil {
 		var cred secret.Plain
 		if cred, err = t.ReadCredential(c.ControlKey); err != nil {
@@ -154,7 +166,9 @@ func (b *Bootstrapper) Set(ctx context.Context, store SetStore, s fleet.Server, 
 		}
 	}
 	by := fleet.By{Actor: m.Actor, Command: m.Command, Comment: m.Comment}
-	moved := len(c.AddPools)+len(c.RemovePools) > 0
+	if next.Provision != s.Provision && !c.Unchecked {
+		return b.reprovision(ctx, store, next, c, state.Placed != nil, m, by)
+	}
 	if !moved || state.Placed == nil || c.Unchecked {
 		return b.update(ctx, store, next, c, by)
 	}

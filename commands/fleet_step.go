@@ -108,6 +108,8 @@ func (a *App) changeFleetServer(ctx context.Context, o fleetApplyOptions, s serv
 			c.Stats = &next.Stats
 		case "view":
 			c.View = &next.View
+		case "provision":
+			c.Provision = &next.Provision
 		case "pool":
 			in := poolsOf(old)
 			for _, p := range s.pools {

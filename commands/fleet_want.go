@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,7 +59,7 @@ func wantFleet(doc fleetfile.Document, have present, place string) (wantedFleet,
 	var servers []fleet.Server
 	for _, s := range doc.Servers {
 		o := serverAddOptions{name: s.Name, pools: s.Pool, typ: s.Type, isNew: s.New, reachFlags: reachFlags{
-			address: s.Address, probe: s.Probe, notify: s.Notify, control: s.Control, stats: s.Stats, view: s.View,
+			address: s.Address, probe: s.Probe, notify: s.Notify, control: s.Control, stats: s.Stats, view: s.View, provision: cmp.Or(s.Provision, string(fleet.ByControl)),
 			credential: credentialFlags{s.ControlKeyFile, s.ControlCertDir}}}
 		server, err := w.readServer(o)
 		if err != nil {
@@ -154,6 +155,9 @@ func (w wantedFleet) readServer(o serverAddOptions) (fleet.Server, error) {
 	}
 	if !slices.Contains(typeNames(), o.typ) {
 		return s, usagef("the types are "+strings.Join(typeNames(), ", "), "type %q is not known", o.typ)
+	}
+	if p := s.Provision; p != fleet.ByControl && p != fleet.ByCatalog {
+		return s, usagef("they are control and catalog", "provision %q is not known", p)
 	}
 	if len(o.pools) == 0 {
 		return s, usagef("for instance pool: [main]", "no pool")

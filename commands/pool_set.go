@@ -63,6 +63,6 @@ func (a *App) changePool(ctx context.Context, name, comment string, change func(
 		if err := checkPool(*p); err != nil {
 			return err
 		}
-		return checkTLS(*p, servers)
+		return checkServers(*p, servers)
 	})
 }

@@ -3,6 +3,7 @@ package commands
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -98,12 +99,17 @@ func certificateNames(text string) []string {
 	return names
 }
 
-// checkTLS refuses a pool that requires TLS while a server in it is of a kind that
-// cannot transfer so.
-func checkTLS(p fleet.Pool, servers []fleet.Server) error {
+// checkServers refuses settings of a pool that a server in it cannot follow: TLS where
+// its kind cannot transfer so, another catalog than the one that its zones came with.
+func checkServers(p fleet.Pool, servers []fleet.Server) error {
 	for _, s := range servers {
-		if !slices.ContainsFunc(s.Pools, func(q fleet.Pool) bool { return q.ID == p.ID }) {
+		i := slices.IndexFunc(s.Pools, func(q fleet.Pool) bool { return q.ID == p.ID })
+		if i < 0 {
 			continue
+		}
+		if s.Provision == fleet.ByCatalog && s.Pools[i].Catalog != p.Catalog {
+			return report.Fail(report.ExitUsage, fmt.Errorf("server %s takes its zones from catalog %s of pool %s", s.Name, s.Pools[i].Catalog, p.Name),
+				"a pool keeps its catalog while a nameserver has its zones from it: dnsctl server set "+s.Name+" --provision control first")
 		}
 		s.Pools = []fleet.Pool{p}
 		for _, t := range nameserverTypes() {

@@ -34,6 +34,7 @@ var serverColumns = render.List[fleet.Server]{
 		{Name: "unmanaged", Value: func(s fleet.Server) any { return string(s.Unmanaged()) }},
 		{Name: "accepted", Value: func(s fleet.Server) any { return s.Accepted }, Show: render.WideOnly},
 		{Name: "new", Value: func(s fleet.Server) any { return s.New }, Show: render.WideOnly},
+		{Name: "provision", Value: func(s fleet.Server) any { return string(s.Provision) }, Show: render.WideOnly},
 		{Name: "control", Value: func(s fleet.Server) any { return s.Control }, Show: render.WideOnly},
 		{Name: "stats", Value: func(s fleet.Server) any { return s.Stats }, Show: render.WideOnly},
 		{Name: "view", Value: func(s fleet.Server) any { return s.View }, Show: render.WideOnly},

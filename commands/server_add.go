@@ -25,6 +25,7 @@ type serverAddOptions struct {
 type reachFlags struct {
 	address, probe, notify string
 	control, stats, view   string
+	provision              string
 	credential             credentialFlags
 }
 
@@ -35,6 +36,7 @@ func (r *reachFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&r.control, "control", "", "its control channel, as `URL`")
 	r.credential.bind(f)
 	f.StringVar(&r.stats, "stats", "", "its statistics channel, as `URL`")
+	f.Var(newEnum(&r.provision, string(fleet.ByControl), string(fleet.ByControl), string(fleet.ByCatalog)), "provision", "how it comes to its zones: over its control channel, or with its pool's catalog")
 	f.StringVar(&r.view, "view", "", "the `view` that is meant, where it has views")
 }
 
@@ -55,6 +57,14 @@ folder of nsd-control-setup, which --control-cert-dir names; a control socket on
 host (unix:PATH) needs none, nor does Knot DNS through ssh (ssh://USER@HOST/PATH),
 which must get in without a question. A server that has zones already stays on the
 policy warn for foreign zones until dnsctl server accept. Nothing is written to it.
+
+With --provision catalog it takes its zones from its pool's catalog zone (RFC 9432,
+dnsctl pool create --catalog) instead of its control channel, which goes on to show
+what it has, and to put the marker there. It is in that one pool. Knot DNS and
+PowerDNS are given the catalog zone by dnsctl bootstrap; for BIND and NSD it stands in
+the configuration: that of a new one has it, and for one that runs already dnsctl
+prints what to add. BIND 9.18, Knot DNS 3.0, NSD 4.9 and PowerDNS 4.7 are the first
+that can.
 
 --address is where it serves DNS; without a port that means 53. --probe and --notify
 are for servers that must be asked or notified elsewhere (anycast).`,
@@ -81,7 +91,7 @@ are for servers that must be asked or notified elsewhere (anycast).`,
 
 // server makes the server that the flags describe.
 func (o serverAddOptions) server() (fleet.Server, error) {
-	s := fleet.Server{Name: o.name, Type: o.typ, Control: o.control, Stats: o.stats, View: o.view, New: o.isNew}
+	s := fleet.Server{Name: o.name, Type: o.typ, Control: o.control, Stats: o.stats, View: o.view, New: o.isNew, Provision: fleet.Provision(o.provision)}
 	var err error
 	if s.Address, err = parseAddr("address", o.address); err != nil {
 		return s, err

@@ -57,7 +57,7 @@ before it joins it.`,
 	f.BoolVar(&o.noCheck, "no-check", false, "store the change without reaching the nameserver")
 	f.IntVar(&o.maxStale, "max-delete", 0, "let up to this `number` of zones become stale without asking")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
-	c.MarkFlagsOneRequired("address", "probe", "notify", "control", "control-key-file", "control-cert-dir", "stats", "view", "add-pool", "remove-pool")
+	c.MarkFlagsOneRequired("address", "probe", "notify", "control", "control-key-file", "control-cert-dir", "stats", "view", "provision", "add-pool", "remove-pool")
 	return c
 }
 
@@ -89,6 +89,9 @@ func (o serverSetOptions) change(cmd *cobra.Command) (bootstrap.ServerChange, er
 		if given(f.name) {
 			*f.dest = f.text
 		}
+	}
+	if given("provision") {
+		c.Provision = new(fleet.Provision(o.provision))
 	}
 	return c, nil
 }

@@ -129,11 +129,45 @@ type Server struct {
 	Drain      *report.Drain // why it is Draining or Drained; nil when it is not
 	Accepted   bool          // false: policy is at most warn until `server accept`
 	New        bool          // added with --new, not reached yet
+	Provision  Provision     // how it comes to its zones; ByControl when ""
 	Marker     zone.Name
 	Credential secret.Sealed // of the control channel, in the driver's own encoding
 	Settings   map[string]string
 	Pools      []Pool // ascending by ID
 	Created    time.Time
+}
+
+// Provision says how a server comes to the zones of its pools.
+type Provision string
+
+// The ways.
+const (
+	ByControl Provision = "control" // zones are added and deleted over its control channel
+	ByCatalog Provision = "catalog" // it takes them from its pool's catalog zone (RFC 9432)
+)
+
+// Catalog is the catalog zone that the server takes its zones from; "" when it gets
+// them over its control channel.
+func (s Server) Catalog() zone.Name {
+	if s.Provision != ByCatalog || len(s.Pools) != 1 {
+		return ""
+	}
+	return s.Pools[0].Catalog
+}
+
+// CheckProvision says why the server cannot come to its zones the way that it should.
+// One catalog is all that some nameservers take, and a zone that is in two of them goes
+// with the first that it leaves.
+func (s Server) CheckProvision() error {
+	switch {
+	case s.Provision != ByCatalog:
+		return nil
+	case len(s.Pools) != 1:
+		return fmt.Errorf("a server that takes its zones from a catalog is in one pool; server %s would be in %d", s.Name, len(s.Pools))
+	case s.Pools[0].Catalog == "":
+		return fmt.Errorf("pool %s has no catalog zone for server %s to take its zones from", s.Pools[0].Name, s.Name)
+	}
+	return nil
 }
 
 // ProbeAddr is where to ask the server over DNS.

@@ -55,6 +55,7 @@ type Server struct {
 	Control        string   `yaml:"control,omitempty"`
 	Stats          string   `yaml:"stats,omitempty"`
 	View           string   `yaml:"view,omitempty"`
+	Provision      string   `yaml:"provision,omitempty"`
 	New            bool     `yaml:"new,omitempty"`
 	ControlKeyFile string   `yaml:"control-key-file,omitempty"`
 	ControlCertDir string   `yaml:"control-cert-dir,omitempty"`

@@ -63,6 +63,9 @@ func OfServer(s fleet.Server) Server {
 		out.Pool = append(out.Pool, p.Name)
 	}
 	slices.Sort(out.Pool)
+	if s.Provision == fleet.ByCatalog { // the other is the flag's default
+		out.Provision = string(s.Provision)
+	}
 	for from, to := range map[*netip.AddrPort]*string{&s.Probe: &out.Probe, &s.Notify: &out.Notify} {
 		if from.IsValid() {
 			*to = from.String()

@@ -100,10 +100,10 @@ func (l *leader) end(all []*secondary) {
 // sameServer compares what a secondary's goroutine rests on.
 func sameServer(a, b fleet.Server) bool {
 	return a.Name == b.Name && a.Type == b.Type && a.Address == b.Address && a.ProbeAddr() == b.ProbeAddr() && a.NotifyAddr() == b.NotifyAddr() &&
-		a.Control == b.Control && a.Stats == b.Stats && a.View == b.View && a.State == b.State && a.Accepted == b.Accepted &&
+		a.Control == b.Control && a.Stats == b.Stats && a.View == b.View && a.State == b.State && a.Accepted == b.Accepted && a.Provision == b.Provision &&
 		slices.Equal(a.Credential, b.Credential) &&
 		slices.EqualFunc(a.Pools, b.Pools, func(x, y fleet.Pool) bool {
-			return x.ID == y.ID && x.Unmanaged == y.Unmanaged && slices.Equal(x.Primaries, y.Primaries) && slices.Equal(x.Protect, y.Protect) && x.CompareEvery == y.CompareEvery
+			return x.ID == y.ID && x.Unmanaged == y.Unmanaged && slices.Equal(x.Primaries, y.Primaries) && slices.Equal(x.Protect, y.Protect) && x.CompareEvery == y.CompareEvery && x.Catalog == y.Catalog
 		})
 }
 

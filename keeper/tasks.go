@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dnsctl/fleet"
+	"dnsctl/nameserver"
 	"dnsctl/report"
 	"dnsctl/sync/apply"
 	"dnsctl/sync/plan"
@@ -88,17 +89,20 @@ func (l *leader) work(ctx context.Context, sec *secondary, s fleet.Server, due [
 	l.setBlocked(sec, blockOf(in.Marker))
 	p := plan.Make(in)
 	onlyOurs(&p)
+	waiting := leaving(&p)
 	out := l.Applier.Run(ctx, ses, p, apply.Options{Meta: l.Meta, ProveFor: proveFor, BeginFor: beginFor})
 	items := make(map[zone.Key]report.Item, len(out.Items))
 	for _, it := range out.Items {
 		items[it.Zone.Key()] = it
 	}
-	var done, later []report.Task
+	var done, later, leave []report.Task
 	for _, t := range due {
 		it, there := items[t.Zone.Key()]
 		switch {
 		case !there || settled(it): // not there: neither wanted nor on the server
 			done = append(done, t)
+		case waiting[t.Zone.Key()]:
+			leave = append(leave, t)
 		case it.Outcome == report.Withheld && it.Guard == plan.GuardEnded:
 			later = append(later, t)
 		default:
@@ -110,6 +114,15 @@ func (l *leader) work(ctx context.Context, sec *secondary, s fleet.Server, due [
 	if len(later) > 0 {
 		// They stay before those that came after them.
 		if err := l.Store.DeferTasks(ctx, later, "", due[0].NextTry); err != nil {
+			return 0, err
+		}
+	}
+	if len(leave) > 0 {
+		err := ses.RefreshCatalog(ctx)
+		if err == nil {
+			err = l.deferTasks(ctx, leave, "it goes with the catalog")
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -129,6 +142,20 @@ func onlyOurs(p *plan.Plan) {
 			st.Action, st.Outcome = report.None, ""
 		}
 	}
+}
+
+// leaving takes out of a plan the deletions of members of the catalog that the server
+// takes its zones from, and says which they are. They go when the catalog lets them go,
+// which waits for this very server to be looked at.
+func leaving(p *plan.Plan) map[zone.Key]bool {
+	out := make(map[zone.Key]bool)
+	for i := range p.Steps {
+		if st := &p.Steps[i]; p.Server.Catalog() != "" && st.Action == report.Delete && st.Have.Origin == nameserver.Cataloged {
+			st.Action, st.Outcome = report.None, ""
+			out[st.Zone.Key()] = true
+		}
+	}
+	return out
 }
 
 func (l *leader) failTask(ctx context.Context, s fleet.Server, t report.Task, reason string) error {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"dnsctl/fleet"
 	"dnsctl/report"
@@ -148,6 +149,7 @@ type Capabilities struct {
 	ListsPrimaries bool // Inventory carries primaries and keys for every zone
 	ListsSerials   bool // Inventory carries serials
 	AtOnce         int  // how many calls about single zones it takes at a time; 0: one
+	KeylessMembers bool // members of a catalog come without its TSIG key: Change gives it to them
 	Batch          int  // how many zones a BulkAdder is best given at a time; 0: it does not matter
 }
 
@@ -181,6 +183,22 @@ type PrimaryRef struct {
 	TLS  string    // name of the TLS settings to use (RFC 9103); "" when transfers are plain
 }
 
+// SamePrimaries says whether two lists name the same primaries with the same
+// keys and TLS settings, in any order.
+func SamePrimaries(a, b []PrimaryRef) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, x := range a {
+		if !slices.ContainsFunc(b, func(y PrimaryRef) bool {
+			return x.Addr == y.Addr && x.Key.Equal(y.Key) && x.TLS == y.TLS
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // ZoneState is a zone as the nameserver has it.
 type ZoneState struct {
 	Name      zone.Name
@@ -200,6 +218,8 @@ type ZoneConfig struct {
 	Incarnation string // keeps files of a zone's earlier life apart
 	Primaries   []PrimaryRef
 	Limited     bool // only its primaries' keys and addresses may query it (markers)
+	Catalog     bool // it is a catalog zone (RFC 9432), whose members come with the same primaries
+	Member      bool // it came with the catalog that the server takes its zones from
 }
 
 // Export is a copy of a zone.
@@ -265,6 +285,7 @@ type ConfigRequest struct {
 	Keys       []KeyConfig      // TSIG keys of its pools
 	TLS        []TLSConfig      // TLS settings of its pools
 	Settings   []ZoneConfig     // what zones of its pools are added with, each once, without names
+	Catalog    ZoneConfig       // that it takes its zones from; without a name: none
 	Primaries  []netip.AddrPort // of its pools
 	ProbeFrom  []netip.Prefix   // where our own questions come from
 	Database   string           // URL of the database for its zones, without a password; "" for files of its own

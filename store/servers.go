@@ -18,11 +18,11 @@ import (
 
 var serverSettings = []string{"type", "address", "probe", "notify", "control", "stats", "view", "state", "accepted", "new", "credential", "settings",
 
-	"drain_reason", "drain_by", "drained_at"}
+	"drain_reason", "drain_by", "drained_at", "provision"}
 
 const selectServers = `SELECT s.id, s.name, s.type, s.address, s.probe, s.notify, s.control, s.stats, s.view, s.state, s.accepted, s.new,
 
-	s.credential, s.settings, s.drain_reason, s.drain_by, s.drained_at, s.created_at, m.name FROM servers s JOIN markers m ON m.server_id = s.id`
+	s.credential, s.settings, s.drain_reason, s.drain_by, s.drained_at, s.provision, s.created_at, m.name FROM servers s JOIN markers m ON m.server_id = s.id`
 
 func scanServer(rows *sqlx.Rows) (fleet.Server, error) {
 	var v fleet.Server
@@ -31,7 +31,7 @@ func scanServer(rows *sqlx.Rows) (fleet.Server, error) {
 	var accepted, added, created int64
 	var credential, marker []byte
 	err := rows.Scan(&v.ID, &v.Name, &v.Type, &address, &probe, &notify, &v.Control, &v.Stats, &v.View, &v.State, &accepted, &added,
-		&credential, &settings, &reason, &drainedBy, &drained, &created, &marker)
+		&credential, &settings, &reason, &drainedBy, &drained, &v.Provision, &created, &marker)
 	if err != nil {
 		return v, err
 	}
@@ -89,7 +89,7 @@ func serverRow(v fleet.Server) ([]any, error) {
 	}
 	return []any{v.Type, addr(v.Address), addr(v.Probe), addr(v.Notify), v.Control, v.Stats, v.View, string(cmp.Or(v.State, fleet.Joining)),
 		flag(v.Accepted), flag(v.New), credential, string(settings),
-		reason, drainedBy, drained}, nil
+		reason, drainedBy, drained, string(cmp.Or(v.Provision, fleet.ByControl))}, nil
 }
 
 func (t *tx) servers(ctx context.Context, where string, args ...any) ([]fleet.Server, error) {
@@ -170,7 +170,7 @@ func (s *Store) AddServer(ctx context.Context, v fleet.Server, by fleet.By) (fle
 		}
 		v.ID = ids[0]
 		n, err := t.exec(ctx, `INSERT INTO servers (id, name, created_at, type, address, probe, notify, control, stats, view, state, accepted, new, credential, settings,
-			drain_reason, drain_by, drained_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append([]any{v.ID, v.Name, millis(s.now())}, row...)...)
+			drain_reason, drain_by, drained_at, provision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append([]any{v.ID, v.Name, millis(s.now())}, row...)...)
 		if err == nil && n == 0 {
 			err = fleet.ErrExists
 		}
@@ -258,7 +258,7 @@ func (s *Store) putServer(ctx context.Context, t *tx, old, v fleet.Server, by fl
 		return err
 	}
 	_, err = t.exec(ctx, `UPDATE servers SET type = ?, address = ?, probe = ?, notify = ?, control = ?, stats = ?, view = ?, state = ?, accepted = ?, new = ?,
-		credential = ?, settings = ?, drain_reason = ?, drain_by = ?, drained_at = ? WHERE id = ?`, append(row, old.ID)...)
+		credential = ?, settings = ?, drain_reason = ?, drain_by = ?, drained_at = ?, provision = ? WHERE id = ?`, append(row, old.ID)...)
 	if err != nil {
 		return err
 	}

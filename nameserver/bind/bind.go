@@ -135,3 +135,6 @@ func endpoint(text, scheme string, server netip.Addr, port uint16) (netip.AddrPo
 	}
 	return netip.AddrPortFrom(addr.Unmap(), port), nil
 }
+
+// CatalogsSince is when BIND takes those of RFC 9432.
+func (Type) CatalogsSince() nameserver.Release { return nameserver.Release{Major: 9, Minor: 18} }

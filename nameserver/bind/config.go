@@ -97,7 +97,7 @@ func keysText(control key, keys []nameserver.KeyConfig) (string, error) {
 func namedConf(r nameserver.ConfigRequest, e endpoints, control key) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
-	p("# BIND 9 as a secondary of dnsctl, server %q. Zones are added over the control\n# channel; none is declared here.\n\n", strings.ToValidUTF8(r.Server.Name, "?"))
+	p("# BIND 9 as a secondary of dnsctl, server %q. %s\n\n", strings.ToValidUTF8(r.Server.Name, "?"), comings(r))
 	p("include %s;\n\n", quote(filepath.Join(r.Dir, keysFile)))
 	for _, t := range r.TLS {
 		p("%s", tlsStatement(r, t))
@@ -123,11 +123,25 @@ func namedConf(r nameserver.ConfigRequest, e endpoints, control key) string {
 	p("\tversion none;\n\thostname none;\n\tserver-id %s;\n\n", quote(plainText(r.Server.Name)))
 	p("\t# Zones come and go over the control channel, many at a time.\n\tallow-new-zones yes;\n\tzone-statistics terse;\n")
 	p("\ttransfers-in 200;\n\ttransfers-per-ns 200;\n\tserial-query-rate 5000;\n\tstartup-notify-rate 5000;\n\tnotify-rate 5000;\n\ttcp-clients 2000;\n")
+	if r.Catalog.Name != "" {
+		p("\n\t# Its zones are those of a catalog (RFC 9432).\n\t%s\n", catalogOption(r.Catalog))
+	}
 	p("};\n\n")
+	if r.Catalog.Name != "" {
+		p("%s\n\n", catalogZone(r.Catalog))
+	}
 
 	p("logging {\n\tchannel dnsctl_log { file \"named.log\" versions 3 size 20m; severity info; print-time iso8601; print-category yes; print-severity yes; };\n")
 	p("\tcategory default { dnsctl_log; };\n\tcategory lame-servers { null; };\n};\n")
 	return b.String()
+}
+
+// comings says how zones come.
+func comings(r nameserver.ConfigRequest) string {
+	if r.Catalog.Name != "" {
+		return "Zones come and go with a\n# catalog; it alone is declared here."
+	}
+	return "Zones are added over the control\n# channel; none is declared here."
 }
 
 // caFile is where the certificates of a TLS configuration's CA are.

@@ -21,7 +21,10 @@ type driver struct {
 	keys     map[zone.Name]bool // TSIG keys of the view, as last listed
 }
 
-var _ nameserver.Driver = (*driver)(nil)
+var (
+	_ nameserver.Driver   = (*driver)(nil)
+	_ nameserver.Preparer = (*driver)(nil)
+)
 
 // Close ends the control connection.
 func (d *driver) Close() error {

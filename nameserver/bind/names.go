@@ -243,20 +243,13 @@ func secondaryText(z nameserver.ZoneConfig, file, format string) string {
 	if format != "" {
 		fmt.Fprintf(&b, "masterfile-format %s; ", format)
 	}
-	b.WriteString("primaries { ")
+	b.WriteString("primaries " + primariesText(z) + "; ")
 	var keys []zone.Name
 	for _, p := range z.Primaries {
-		fmt.Fprintf(&b, "%s port %d", p.Addr.Addr().Unmap(), p.Addr.Port())
 		if p.Key != "" {
-			fmt.Fprintf(&b, " key %s", nameText(p.Key))
 			keys = appendNew(keys, p.Key.Lower())
 		}
-		if p.TLS != "" {
-			fmt.Fprintf(&b, " tls %s", quote(p.TLS))
-		}
-		b.WriteString("; ")
 	}
-	b.WriteString("}; ")
 	if len(keys) > 0 {
 		b.WriteString("allow-transfer { ")
 		for _, k := range keys {
@@ -276,6 +269,24 @@ func secondaryText(z nameserver.ZoneConfig, file, format string) string {
 		b.WriteString("}; ")
 	}
 	b.WriteString("};")
+	return b.String()
+}
+
+// primariesText is the list of a zone's primaries.
+func primariesText(z nameserver.ZoneConfig) string {
+	var b strings.Builder
+	b.WriteString("{ ")
+	for _, p := range z.Primaries {
+		fmt.Fprintf(&b, "%s port %d", p.Addr.Addr().Unmap(), p.Addr.Port())
+		if p.Key != "" {
+			fmt.Fprintf(&b, " key %s", nameText(p.Key))
+		}
+		if p.TLS != "" {
+			fmt.Fprintf(&b, " tls %s", quote(p.TLS))
+		}
+		b.WriteString("; ")
+	}
+	b.WriteString("}")
 	return b.String()
 }
 

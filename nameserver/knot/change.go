@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"dnsctl/nameserver"
 	"dnsctl/zone"
@@ -74,7 +75,7 @@ func (d *driver) addAll(ctx context.Context, zones []nameserver.ZoneConfig, temp
 			case errors.Is(said[n], nameserver.ErrNoZone):
 				missing = append(missing, i)
 				name := nameText(zones[i].Name)
-				requests = append(requests, purge(name, purgeJournal), []unit{confUnit("conf-set", "zone", name, "", ""), confUnit("conf-set", "zone", name, "template", templates[i])})
+				requests = append(requests, purge(name, purgeJournal), append([]unit{confUnit("conf-set", "zone", name, "", "")}, setUnits(name, itemsOf(zones[i], templates[i]))...))
 			case said[n] == nil:
 				errs[i] = nameserver.ErrExists
 			default:
@@ -106,6 +107,9 @@ func (d *driver) change(ctx context.Context, z nameserver.ZoneConfig) error {
 		return err
 	}
 	has, err := d.touch(ctx, z.Name)
+	if z.Catalog && errors.Is(err, nameserver.ErrUntouchable) && slices.ContainsFunc(has.items, interprets) {
+		err = nil
+	}
 	if err != nil {
 		return err
 	}
@@ -113,10 +117,36 @@ func (d *driver) change(ctx context.Context, z nameserver.ZoneConfig) error {
 	if err := d.prepare(ctx, []nameserver.ZoneConfig{z}, templates, errs); err != nil || errs[0] != nil {
 		return errors.Join(err, errs[0])
 	}
-	if len(has.items) == 1 && has.items[0].Name == "template" && has.items[0].Values[0] == templates[0] {
+	items := itemsOf(z, templates[0])
+	if slices.EqualFunc(has.items, items, func(a, b item) bool { return a.Name == b.Name && slices.Equal(a.Values, b.Values) }) {
 		return nil
 	}
-	return d.replace(ctx, has, []item{{"template", []string{templates[0]}}})
+	return d.replace(ctx, has, items)
+}
+
+// itemsOf are a zone's items in the configuration. The members of a catalog come with
+// the template of the catalog zone itself, whatever their groups.
+func itemsOf(z nameserver.ZoneConfig, template string) []item {
+	items := []item{{"template", []string{template}}}
+	if z.Catalog {
+		items = append(items, item{"catalog-role", []string{interpret}}, item{"catalog-template", []string{template}})
+	}
+	return items
+}
+
+// interpret is the role of a catalog zone that zones are taken from.
+const interpret = "interpret"
+
+func interprets(it item) bool { return it.Name == "catalog-role" && it.Values[0] == interpret }
+
+// setUnits give a zone these items.
+func setUnits(name string, items []item) (units []unit) {
+	for _, it := range items {
+		for _, v := range it.Values {
+			units = append(units, confUnit("conf-set", "zone", name, it.Name, v))
+		}
+	}
+	return units
 }
 
 // touch reads a zone that is to be changed or deleted.
@@ -134,15 +164,11 @@ func (d *driver) touch(ctx context.Context, name zone.Name) (z details, err erro
 // replace gives a zone other items in the configuration.
 func (d *driver) replace(ctx context.Context, has details, list []item) error {
 	name := nameText(has.Name)
-	var unset, set []unit
+	var unset []unit
 	for _, it := range has.items {
 		unset = append(unset, confUnit("conf-unset", "zone", name, it.Name, ""))
 	}
-	for _, it := range list {
-		for _, v := range it.Values {
-			set = append(set, confUnit("conf-set", "zone", name, it.Name, v))
-		}
-	}
+	set := setUnits(name, list)
 	var requests [][]unit
 	for _, units := range [][]unit{unset, set} {
 		if len(units) > 0 {

@@ -157,3 +157,6 @@ func shown(text string) string {
 	}
 	return text
 }
+
+// CatalogsSince is when Knot DNS interprets catalog zones.
+func (Type) CatalogsSince() nameserver.Release { return nameserver.Release{Major: 3, Minor: 0} }

@@ -138,7 +138,7 @@ func (s status) state() (nameserver.ZoneState, error) {
 	z.Detail = "role " + s.fields["role"]
 	switch catalog := s.fields["catalog"]; catalog {
 	case "-", "none", "":
-	case "interpret", "generate":
+	case interpret, "generate":
 		z.Role = nameserver.Other
 		z.Detail += ", a catalog zone"
 	default:

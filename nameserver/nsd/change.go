@@ -158,7 +158,7 @@ func (d *driver) change(ctx context.Context, z nameserver.ZoneConfig) error {
 	if err != nil {
 		return err
 	}
-	if err := touchable(has); err != nil {
+	if err := touchable(has); err != nil && !(z.Catalog && strings.HasPrefix(was.pattern, catalogPrefix)) {
 		return err
 	}
 	pattern := patternName(z)

@@ -43,7 +43,7 @@ func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
 				errEndpoint, strings.TrimPrefix(t.Name, "dnsctl-"))
 		}
 	}
-	for _, z := range r.Settings {
+	for _, z := range settings(r) {
 		z.Name = zone.Root
 		if err := check(z); err != nil {
 			return nil, err
@@ -163,7 +163,7 @@ func nsdConf(r nameserver.ConfigRequest, e endpoint) string {
 	for _, t := range r.TLS {
 		p("\n# Transfers over TLS (RFC 9103). Where the primaries want a certificate from us:\n# client-cert and client-key.\n%s", tlsText(t))
 	}
-	for _, z := range r.Settings {
+	for _, z := range settings(r) {
 		p("\n%s", patternText(z, filepath.Join(data, "zones"), r.ProbeFrom))
 	}
 	return b.String()

@@ -154,3 +154,6 @@ func plainPath(path string) bool {
 
 // minTLS is what NSD has spoken for long.
 const minTLS = tls.VersionTLS12
+
+// CatalogsSince is when NSD takes its zones from one.
+func (Type) CatalogsSince() nameserver.Release { return nameserver.Release{Major: 4, Minor: 9} }

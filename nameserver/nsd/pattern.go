@@ -17,19 +17,23 @@ import (
 //	dnsctl/192.0.2.1@53/eu.,2001:db8::1@853/eu./dnsctl-eu
 //
 // are primaries, each with the TSIG key and the TLS settings for it, where it has
-// them. Zones whose queries are limited have another.
+// them. Zones whose queries are limited have another, and so has a catalog zone.
 const (
 	patternPrefix = "dnsctl/"
 	limitedPrefix = "dnsctl-limited/"
+	catalogPrefix = "dnsctl-catalog/"
 )
 
 // patternName is the name of the pattern for a zone's settings.
 func patternName(z nameserver.ZoneConfig) string {
 	var b strings.Builder
-	b.WriteString(patternPrefix)
-	if z.Limited {
-		b.Reset()
+	switch {
+	case z.Limited:
 		b.WriteString(limitedPrefix)
+	case z.Catalog:
+		b.WriteString(catalogPrefix)
+	default:
+		b.WriteString(patternPrefix)
 	}
 	for i, p := range z.Primaries {
 		if i > 0 {
@@ -52,11 +56,9 @@ func patternName(z nameserver.ZoneConfig) string {
 // readPattern is the primaries that a pattern's name states; false when it is not
 // one of ours.
 func readPattern(name string) ([]nameserver.PrimaryRef, bool) {
-	rest, ok := strings.CutPrefix(name, patternPrefix)
-	if !ok {
-		if rest, ok = strings.CutPrefix(name, limitedPrefix); !ok {
-			return nil, false
-		}
+	prefix, rest, _ := strings.Cut(name, "/")
+	if prefix += "/"; prefix != patternPrefix && prefix != limitedPrefix && prefix != catalogPrefix {
+		return nil, false
 	}
 	var refs []nameserver.PrimaryRef
 	for part := range strings.SplitSeq(rest, ",") {
@@ -135,6 +137,11 @@ var everywhere = []string{"0.0.0.0/0", "::0/0"}
 func patternText(z nameserver.ZoneConfig, folder string, from []netip.Prefix) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "pattern:\n    name: \"%s\"\n    zonefile: \"%s/%%s%s\"\n", patternName(z), folder, zoneSuffix)
+	if z.Catalog {
+		members := z
+		members.Catalog = false
+		fmt.Fprintf(&b, "    catalog: consumer\n    catalog-member-pattern: \"%s\"\n", patternName(members))
+	}
 	seen := map[string]bool{}
 	put := func(what, whom, key string) {
 		line := fmt.Sprintf("    %s: %s %s\n", what, whom, key)

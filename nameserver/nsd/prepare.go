@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dnsctl/nameserver"
@@ -15,10 +16,18 @@ import (
 // its own: below the folder that Debian's NSD may write to.
 const zoneFolder = "/var/lib/nsd/dnsctl"
 
+// settings are all that patterns are needed for.
+func settings(r nameserver.ConfigRequest) []nameserver.ZoneConfig {
+	if r.Catalog.Name == "" {
+		return r.Settings
+	}
+	return append(slices.Clone(r.Settings), r.Catalog)
+}
+
 // Prepared says which patterns nsd.conf lacks, and what to add to it.
 func (d *driver) Prepared(ctx context.Context, r nameserver.ConfigRequest) error {
 	var lacking []nameserver.ZoneConfig
-	for _, z := range r.Settings {
+	for _, z := range settings(r) {
 		z.Name = zone.Root // any will do
 		if err := check(z); err != nil {
 			return err

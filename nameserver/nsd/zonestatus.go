@@ -141,6 +141,8 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 	}
 	if s.catalog != "" {
 		z.Role, z.Detail = nameserver.Other, "catalog zone, "+printable(s.catalog)
+		z.Primaries, z.Known = readPattern(s.pattern)
+		z.Serial = s.served
 		return z, nil
 	}
 	if z.Role == nameserver.Primary {

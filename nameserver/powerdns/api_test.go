@@ -63,7 +63,7 @@ func TestTheListIsRead(t *testing.T) {
 	if err != nil || len(list) != 5 {
 		t.Fatal(list, err)
 	}
-	if s := list[0]; *s.Serial != 1<<32-1 || s.Role != nameserver.Secondary || s.Origin != nameserver.Runtime || s.Known || s.Expired {
+	if s := list[0]; *s.Serial != 1<<32-1 || s.Role != nameserver.Secondary || s.Origin != nameserver.Unsure || s.Known || s.Expired {
 		t.Errorf("%+v", s)
 	}
 	if s := list[1]; s.Serial != nil || !s.Expired {

@@ -24,6 +24,9 @@ type secondary struct {
 	SOAEditAPI    string   `json:"soa_edit_api"`
 }
 
+// consumer is the kind of a catalog zone that zones are taken from.
+const consumer = "Consumer"
+
 // Add makes a secondary zone and asks for its transfer, which PowerDNS would not
 // begin before its next round otherwise. PowerDNS cannot limit who may query a
 // zone: Limited has no effect.
@@ -90,6 +93,9 @@ func noAPI(err error) error {
 // has the key.
 func (d *driver) check(ctx context.Context, z nameserver.ZoneConfig) (secondary, error) {
 	s := secondary{Kind: "Slave", PrimaryKeys: []string{}, SecondaryKeys: []string{}}
+	if z.Catalog {
+		s.Kind = consumer
+	}
 	if err := New().CanHold(z.Name); err != nil {
 		return s, err
 	}
@@ -177,7 +183,11 @@ func (d *driver) change(ctx context.Context, z nameserver.ZoneConfig) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.touchable(ctx, z.Name); err != nil {
+	has, err := d.touchable(ctx, z.Name)
+	if errors.Is(err, nameserver.ErrUntouchable) && (z.Catalog && strings.EqualFold(has.Kind, consumer) || z.Member && has.Catalog != "") {
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	if err := d.zoneCall(ctx, z.Name, http.MethodPut, "", s); err != nil {

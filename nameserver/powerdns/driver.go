@@ -43,9 +43,10 @@ func (d *driver) Close() error {
 }
 
 // Capabilities of PowerDNS: its inventory has serials and the primaries'
-// addresses, but not the keys. Its API answers several calls at a time.
+// addresses, but not the keys. It gives members of a catalog the primaries of that, and
+// not its key. Its API answers several calls at a time.
 func (d *driver) Capabilities() nameserver.Capabilities {
-	return nameserver.Capabilities{ListsSerials: true, AtOnce: atOnce, Batch: batch}
+	return nameserver.Capabilities{ListsSerials: true, AtOnce: atOnce, KeylessMembers: true, Batch: batch}
 }
 
 // Info asks for the server's version.
@@ -83,6 +84,9 @@ func (d *driver) Inventory(ctx context.Context, yield func(nameserver.ZoneState)
 		s, err := stateOf(z)
 		if err != nil {
 			return fmt.Errorf("inventory: %w", err)
+		}
+		if z.Catalog == "" { // PowerDNS 4.7 lists members of a catalog without it
+			s.Origin = nameserver.Unsure
 		}
 		return yield(s)
 	})
@@ -136,10 +140,9 @@ func stateOf(z listed) (nameserver.ZoneState, error) {
 		s.Detail += ", in catalog " + nameserver.Printable(z.Catalog)
 	}
 	switch {
-	case s.Role == nameserver.Other:
 	case *z.Serial != 0:
 		s.Serial = new(zone.Serial(*z.Serial))
-	default:
+	case s.Role != nameserver.Other:
 		s.Expired = true
 		s.Detail += ", never loaded"
 	}

@@ -192,3 +192,6 @@ func shown(text string) string {
 	}
 	return text
 }
+
+// CatalogsSince is when PowerDNS has zones of kind Consumer.
+func (Type) CatalogsSince() nameserver.Release { return nameserver.Release{Major: 4, Minor: 7} }

@@ -33,9 +33,15 @@ func (r *run) adds(ctx context.Context, p *proof) {
 	for _, st := range steps {
 		past = max(past, st.Wanted.FirstFeed)
 	}
-	// A missing marker is never repaired in passing; adds go on without it.
+	// A missing marker is never repaired in passing; adds go on without it, but for
+	// those with a catalog, which is itself something that is written there.
 	if r.p.Marker != plan.MarkerSound {
-		past = math.MaxInt64
+		if past = math.MaxInt64; r.byCatalog() {
+			for _, st := range steps {
+				withhold(st, plan.GuardMarker, r.p.Withheld)
+			}
+			return
+		}
 	} else if err := r.Advance(ctx, r.s, past, r.o); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -43,6 +49,11 @@ func (r *run) adds(ctx context.Context, p *proof) {
 		for _, st := range steps {
 			withhold(st, plan.GuardMarker, fmt.Sprintf("the marker was not proven on the server first: %v", err))
 		}
+		return
+	}
+	if r.byCatalog() {
+		r.join(ctx, steps)
+		p.take(steps)
 		return
 	}
 	size := eachBatch

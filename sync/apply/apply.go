@@ -119,6 +119,7 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 	r := &run{Applier: a, o: o, s: s, p: p, begun: a.Now()}
 	if p.Marker == plan.MarkerSound {
 		a.OfferKeys(ctx, s, o.Meta)
+		r.subscribe(ctx)
 	}
 	pr := r.proof()
 	r.adds(ctx, pr)
@@ -255,7 +256,9 @@ func (r *run) changeOne(ctx context.Context, st *plan.Step) error {
 // carryOut asks for one change or retransfer.
 func (r *run) carryOut(ctx context.Context, st *plan.Step, w fleet.Wanted) error {
 	if st.Action == report.Change {
-		if err := r.change(ctx, st, r.s.ZoneConfig(w)); err != nil {
+		c := r.s.ZoneConfig(w)
+		c.Member = r.byCatalog() && st.Have.Origin == nameserver.Cataloged
+		if err := r.change(ctx, st, c); err != nil {
 			return err
 		}
 	}
@@ -284,7 +287,7 @@ func (a *Applier) configure(ctx context.Context, s *inventory.Session, c nameser
 	if err != nil {
 		return fmt.Errorf("changed, but reading it back: %w", err)
 	}
-	if z.Role != nameserver.Secondary || z.Known && !plan.SamePrimaries(z.Primaries, c.Primaries) {
+	if z.Role != nameserver.Secondary || z.Known && !nameserver.SamePrimaries(z.Primaries, c.Primaries) {
 		return fmt.Errorf("changed, but the server still has it otherwise: %s", z.Detail)
 	}
 	return nil

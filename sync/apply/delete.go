@@ -92,7 +92,8 @@ func (r *run) deleteSome(ctx context.Context, steps []*plan.Step) {
 			return
 		}
 	}
-	list = r.gone(ctx, r.delete(ctx, list))
+	members, list := r.members(list)
+	list = r.gone(ctx, append(r.delete(ctx, list), r.left(ctx, members)...))
 	for _, d := range list {
 		d.Outcome = report.Done
 	}
@@ -236,8 +237,8 @@ func (r *run) wantedSince(ctx context.Context, list []*deletion) {
 func (r *run) another(st *plan.Step, now nameserver.ZoneState) bool {
 	was := st.Have
 	return now.Role != was.Role || now.Role == nameserver.Other || now.Signs ||
-		now.Origin == nameserver.Declared || now.Origin == nameserver.Cataloged || now.Origin == nameserver.Builtin ||
-		now.Known && was.Known && !plan.SamePrimaries(now.Primaries, was.Primaries) ||
+		now.Origin == nameserver.Declared || now.Origin == nameserver.Cataloged && !r.byCatalog() || now.Origin == nameserver.Builtin ||
+		now.Known && was.Known && !nameserver.SamePrimaries(now.Primaries, was.Primaries) ||
 		st.Class == report.Foreign && now.Known && r.s.Ours(now.Primaries)
 }
 
@@ -246,6 +247,9 @@ func (r *run) another(st *plan.Step, now nameserver.ZoneState) bool {
 func (r *run) addBack(ctx context.Context, st *plan.Step, w fleet.Wanted) error {
 	if err := r.Advance(ctx, r.s, w.FirstFeed, r.o); err != nil {
 		return err
+	}
+	if r.byCatalog() {
+		return nil // it comes with the catalog
 	}
 	if err := r.s.Driver.Add(ctx, r.s.ZoneConfig(w)); err != nil && !errors.Is(err, nameserver.ErrExists) {
 		return err

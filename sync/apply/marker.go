@@ -57,7 +57,7 @@ func (a *Applier) ConfigureMarker(ctx context.Context, s *inventory.Session, o O
 	if err != nil {
 		return fmt.Errorf("read the marker on the server: %w", err)
 	}
-	if !z.Known || plan.SamePrimaries(z.Primaries, c.Primaries) {
+	if !z.Known || nameserver.SamePrimaries(z.Primaries, c.Primaries) {
 		return nil
 	}
 	err = a.configure(ctx, s, c, func() { a.event(ctx, o, s, "change", c.Name, nil, z.Detail, "the marker's primaries and keys") })

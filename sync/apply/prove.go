@@ -28,6 +28,8 @@ type proof struct {
 	why map[*plan.Step]string // what the server answered instead
 
 	late map[*plan.Step]straggler
+
+	hasKey map[*plan.Step]bool // members of a catalog that were given theirs
 }
 
 // straggler is a step whose transfer was asked for again.
@@ -48,7 +50,7 @@ const (
 
 func (r *run) proof() *proof {
 	return &proof{run: r, total: len(r.planned(report.Add, report.Change, report.Retransfer)),
-		why: make(map[*plan.Step]string), late: make(map[*plan.Step]straggler)}
+		why: make(map[*plan.Step]string), hasKey: make(map[*plan.Step]bool), late: make(map[*plan.Step]straggler)}
 }
 
 // take adds those of the steps that were asked of the server.
@@ -82,7 +84,11 @@ func (p *proof) wait(ctx context.Context, most int) error {
 	ended, best := p.ended, 0 // since the last look, and the most between two
 	for len(p.open) > most {
 		before, begun := len(p.open), p.Now()
-		if err := p.ask(ctx); err != nil {
+		err := p.keyed(ctx)
+		if err == nil {
+			err = p.ask(ctx)
+		}
+		if err != nil {
 			return p.giveUp(err)
 		}
 		p.o.Progress(report.Progress{Server: p.s.Server.Name, Phase: "transfers", Done: p.ended, Total: p.total})
@@ -130,6 +136,7 @@ func (p *proof) giveUp(err error) error {
 // transfers again; of as many as that can be done for in a while, as a server that
 // is slow only begins each of them anew. The others have their turn the next time.
 func (p *proof) nudge(ctx context.Context) {
+	p.rejoin(ctx)
 	turns := slices.Clone(p.open)
 	slices.SortStableFunc(turns, func(a, b *plan.Step) int { return p.late[a].times - p.late[b].times })
 	var gone atomic.Bool // the others would wait as long in vain
@@ -141,7 +148,7 @@ func (p *proof) nudge(ctx context.Context) {
 			return
 		}
 		asked[i] = true
-		if err := p.s.Driver.Retransfer(ctx, st.Zone); err != nil {
+		if err := p.s.Driver.Retransfer(ctx, st.Zone); err != nil && !(p.byCatalog() && errors.Is(err, nameserver.ErrNoZone)) {
 			p.because(st, err.Error())
 			if errors.Is(err, nameserver.ErrUnreachable) {
 				gone.Store(true)

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -115,11 +116,44 @@ func (s *Session) ZoneConfig(w fleet.Wanted) nameserver.ZoneConfig {
 	return nameserver.ZoneConfig{Name: w.Name, Incarnation: w.Incarnation, Primaries: s.keys.primaries(w)}
 }
 
+// CatalogConfig is how the catalog zone that the server takes its zones from should be
+// configured there; without a name when it takes none.
+func (s *Session) CatalogConfig() nameserver.ZoneConfig {
+	name := s.Server.Catalog()
+	if name == "" {
+		return nameserver.ZoneConfig{}
+	}
+	p := s.Server.Pools[0]
+	return nameserver.ZoneConfig{Name: name, Incarnation: "catalog", Primaries: primaryRefs(p, s.keys.keys[p.ID].Name), Catalog: true}
+}
+
+// RefreshCatalog has the server transfer the catalog zone again that it takes its zones
+// from, where it has not the present version: a NOTIFY may be lost.
+func (s *Session) RefreshCatalog(ctx context.Context) error {
+	name := s.Server.Catalog()
+	want, err := s.f.Store.Zone(ctx, name)
+	if errors.Is(err, fleet.ErrNoZone) {
+		return nil // the leader has not made it yet
+	}
+	if err != nil {
+		return err
+	}
+	has, err := s.Driver.Zone(ctx, name)
+	if err == nil && (has.Serial == nil || *has.Serial != want.Edition.Serial) {
+		err = s.Driver.Retransfer(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("catalog zone of server %s: %w", s.Server.Name, err)
+	}
+	return nil
+}
+
 // ConfigRequest is what the server's configuration is made of, its pools' valid
 // keys with their secrets among it.
 func (s *Session) ConfigRequest(ctx context.Context, dir string) (nameserver.ConfigRequest, error) {
 	r := nameserver.ConfigRequest{Server: s.Server, Dir: dir}
 	var err error
+	r.Catalog = s.CatalogConfig()
 	if len(s.Server.Credential) > 0 {
 		if r.Credential, err = s.f.Sealer.Open(ctx, s.Server.Credential); err != nil {
 			return r, fmt.Errorf("open the control credential of server %s: %w", s.Server.Name, err)
@@ -175,8 +209,18 @@ func primaryRefs(p fleet.Pool, key zone.Name) []nameserver.PrimaryRef {
 
 // Prepared says what the server's operator must add to its configuration before it
 // can take zones of its pools, with the keys that are in use there: an error whose
-// hint is that, or nil.
+// hint is that, or nil. One that is too old for the catalog that it is to take them from
+// is an error, too.
 func (s *Session) Prepared(ctx context.Context) error {
+	if s.Server.Catalog() != "" {
+		info, err := s.Driver.Info(ctx)
+		if err == nil {
+			err = nameserver.CheckCatalog(s.Type, s.Server, info)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	d, ok := s.Driver.(nameserver.Preparer)
 	if !ok {
 		return nil

@@ -59,7 +59,7 @@ func (s *Session) CheckMarker(ctx context.Context) (plan.Marker, error) {
 	switch {
 	case err == nil:
 		v := s.verdict(ctx, []nameserver.ZoneState{m})
-		v.Stray = m.Known && !plan.SamePrimaries(m.Primaries, s.keys.primaries(fleet.Wanted{Pools: s.MarkerPools()}))
+		v.Stray = m.Known && !nameserver.SamePrimaries(m.Primaries, s.keys.primaries(fleet.Wanted{Pools: s.MarkerPools()}))
 		return v, nil
 	case errors.Is(err, nameserver.ErrNoZone):
 		return s.verdict(ctx, nil), nil

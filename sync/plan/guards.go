@@ -40,7 +40,7 @@ func (in *Input) guardNever(p *Plan) {
 			s.withhold(s.Action, GuardNever, s.Reason+"; the server signs it with keys of its own")
 		case s.Action == report.Change && s.Have.Origin == nameserver.Declared:
 			s.withhold(s.Action, GuardNever, s.Reason+"; it is declared in the server's own configuration file: change it there")
-		case s.Action == report.Change && s.Have.Origin == nameserver.Cataloged:
+		case s.Action == report.Change && s.Have.Origin == nameserver.Cataloged && in.Server.Catalog() == "":
 			s.withhold(s.Action, GuardNever, s.Reason+"; it is a member of a catalog zone on the server: change it there")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"dnsctl/nameserver"
 	"dnsctl/report"
 	"dnsctl/zone"
 )
@@ -100,7 +101,7 @@ func (was Seen) changed(is Seen, content bool) string {
 		return fmt.Sprintf("the server is %s for it now, not %s", is.Role, was.Role)
 	case was.Origin != "" && is.Origin != "" && was.Origin != is.Origin:
 		return fmt.Sprintf("its origin on the server is %s now, not %s", is.Origin, was.Origin)
-	case was.Primaries != nil && is.Primaries != nil && !SamePrimaries(was.refs(), is.refs()):
+	case was.Primaries != nil && is.Primaries != nil && !nameserver.SamePrimaries(was.refs(), is.refs()):
 		return fmt.Sprintf("it transfers from %s now, not from %s", list(is.refs()), list(was.refs()))
 	case content && was.Serial != nil && is.Serial != nil && *was.Serial != *is.Serial:
 		return fmt.Sprintf("its serial on the server is %d now, not %d", *is.Serial, *was.Serial)

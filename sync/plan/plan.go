@@ -110,7 +110,7 @@ func (in *Input) wanted(w *fleet.Wanted, h *Have) Step {
 	case h.Role == nameserver.Primary:
 		s.set(report.Misconfigured, report.Change, "the server is primary for it")
 		s.Copy = true
-	case h.Known && !SamePrimaries(h.Primaries, s.Config.Primaries):
+	case h.Known && !nameserver.SamePrimaries(h.Primaries, s.Config.Primaries):
 		s.set(report.Misconfigured, report.Change, fmt.Sprintf("transfers from %s, should be %s", listOf(h), list(s.Config.Primaries)))
 		// What came from elsewhere goes when ours is transferred.
 		s.Copy = ok && (!in.Ours(h.Primaries) || served != w.Serial && !served.Behind(w.Serial))
@@ -223,6 +223,8 @@ func (in *Input) unwanted(h *Have) Step {
 	switch {
 	case h.Origin == nameserver.Declared:
 		s.withhold(report.Delete, GuardNever, "declared in the server's own configuration file: remove it there")
+	case h.Origin == nameserver.Cataloged && in.Server.Catalog() != "" && s.Tomb != nil:
+		s.Reason += "; it goes with the catalog"
 	case h.Origin == nameserver.Cataloged:
 		s.withhold(report.Delete, GuardNever, "a member of a catalog zone on the server: it would come back")
 	case h.Name == zone.Root:
@@ -279,22 +281,6 @@ func (s *Step) set(c report.Class, a report.Action, reason string) {
 
 func (s *Step) withhold(a report.Action, guard, reason string) {
 	s.Action, s.Outcome, s.Guard, s.Reason = a, report.Withheld, guard, reason
-}
-
-// SamePrimaries says whether two lists name the same primaries with the same
-// keys and TLS settings, in any order.
-func SamePrimaries(a, b []nameserver.PrimaryRef) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, x := range a {
-		if !slices.ContainsFunc(b, func(y nameserver.PrimaryRef) bool {
-			return x.Addr == y.Addr && x.Key.Equal(y.Key) && x.TLS == y.TLS
-		}) {
-			return false
-		}
-	}
-	return true
 }
 
 // listOf is the primaries that a zone has, or what else is known of them.
