@@ -300,6 +300,9 @@ func withoutDeletions(p *plan.Plan, why string, stale bool) {
 // mark puts the marker on a server that has neither zones nor a marker. On one
 // that has ours, the bootstrap goes on where it was.
 func (b *Bootstrapper) mark(ctx context.Context, ses *inventory.Session, o Options) error {
+	if err := b.reaches(ctx, ses, o.Options); err != nil {
+		return err
+	}
 	own, others, err := found(ctx, ses)
 	if err != nil {
 		return err

@@ -21,10 +21,15 @@ const provisionHint = "give its one pool a catalog zone: dnsctl pool set POOL --
 // ones, nor a catalog of its pools and what came to it with that. own says whether it
 // has this store's marker for it.
 func found(ctx context.Context, ses *inventory.Session) (own bool, others int, err error) {
+	tried, err := ses.ReachName(ctx)
+	if err != nil {
+		return false, 0, err
+	}
 	err = origins(ctx, ses, func(z nameserver.ZoneState) {
 		switch {
 		case z.Name.Equal(ses.Server.Marker):
 			own = true
+		case z.Name.Equal(tried): // left by a run that was killed
 		case ses.Server.Catalog() == "" || z.Origin != nameserver.Cataloged:
 			others++
 		}

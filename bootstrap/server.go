@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"dnsctl/edit"
 	"dnsctl/fleet"
@@ -23,6 +24,7 @@ type ServerStore interface {
 	Pool(ctx context.Context, name string) (fleet.Pool, error)
 	AddServer(ctx context.Context, s fleet.Server, by fleet.By) (fleet.Server, error)
 	AcceptServer(ctx context.Context, name string, accepted bool, by fleet.By) error
+	Replicas(ctx context.Context) ([]fleet.Replica, time.Time, error)
 }
 
 // NewServer is a nameserver to be added.
@@ -30,6 +32,7 @@ type NewServer struct {
 	Server     fleet.Server // what the flags say; no ID, marker or credential
 	Pools      []string
 	ControlKey []byte // content of the --control-key-file; nil with Server.New, and where the channel needs none
+	Unchecked  bool   // whether it gets zones from its primaries is not tried
 }
 
 // Added is the server as it was added, and what was found on it.
@@ -37,6 +40,7 @@ type Added struct {
 	Server fleet.Server
 	Info   nameserver.Info // zero for a new one
 	Zones  int             // it had already
+	Proven bool            // it was seen to get zones from each of its primaries
 }
 
 // Add adds a server to the fleet. One that runs is looked at first: when it has
@@ -73,7 +77,7 @@ func (b *Bootstrapper) Add(ctx context.Context, store ServerStore, n NewServer, 
 	s.State, s.Accepted = fleet.Joining, true
 	var out Added
 	if !s.New {
-		if out.Info, out.Zones, err = b.meet(ctx, s); err != nil {
+		if out, err = b.meet(ctx, store, s, n.Unchecked, m); err != nil {
 			return Added{}, err
 		}
 		s.Accepted = out.Zones == 0
@@ -105,23 +109,26 @@ func (b *Bootstrapper) credential(ctx context.Context, t nameserver.Type, s flee
 	return sealed, nil
 }
 
-// meet looks at a server that runs already and counts its zones.
-func (b *Bootstrapper) meet(ctx context.Context, s fleet.Server) (nameserver.Info, int, error) {
+// meet looks at a server that runs already, counts its zones, and tries whether it
+// reaches its primaries.
+func (b *Bootstrapper) meet(ctx context.Context, store ServerStore, s fleet.Server, unchecked bool, m edit.Meta) (out Added, err error) {
 	ses, err := b.Fleet.Open(ctx, s)
 	if err != nil {
-		return nameserver.Info{}, 0, err
+		return out, err
 	}
 	defer ses.Close()
-	info, err := ses.Driver.Info(ctx)
-	if err != nil {
-		return info, 0, report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err),
+	if out.Info, err = ses.Driver.Info(ctx); err != nil {
+		return out, report.Hint(fmt.Errorf("reach server %q: %w", s.Name, err),
 			cmp.Or(nameserver.HintOf(err), "check --control and --control-key-file; a server that does not run yet is added with --new"))
 	}
 	if err := ses.Prepared(ctx); err != nil {
-		return info, 0, fmt.Errorf("server %q: %w", s.Name, err)
+		return out, fmt.Errorf("server %q: %w", s.Name, err)
 	}
-	_, zones, err := found(ctx, ses)
-	return info, zones, err
+	if _, out.Zones, err = found(ctx, ses); err != nil || unchecked {
+		return out, err
+	}
+	out.Proven, err = b.prove(ctx, store, ses, apply.Options{Meta: m})
+	return out, err
 }
 
 // Acceptance is what accepting a server would mean.

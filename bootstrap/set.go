@@ -81,18 +81,42 @@ func (c ServerChange) pools(ctx context.Context, store SetStore, s fleet.Server)
 	return out, nil
 }
 
-// Leaving is the zones that would be stale on the server after the change, since
-// it leaves the pools that it has them from.
-func (b *Bootstrapper) Leaving(ctx context.Context, store SetStore, s fleet.Server, c ServerChange) ([]zone.Name, error) {
-	if len(c.RemovePools) == 0 {
-		return nil, nil
+// Next is the server as it would be after the change, its credential apart, with the
+// zones that would come to it and those that would be stale there, as it leaves the
+// pools that it has them from. A change that cannot be is an error.
+func (b *Bootstrapper) Next(ctx context.Context, store SetStore, s fleet.Server, c ServerChange) (next fleet.Server, come, stale []zone.Name, err error) {
+	next = s
+	c.to(&next)
+	if next.Pools, err = c.pools(ctx, store, s); err != nil {
+		return next, nil, nil, err
 	}
-	stay, err := c.pools(ctx, store, s)
+	t, err := b.Fleet.Type(s.Type)
 	if err != nil {
-		return nil, err
+		return next, nil, nil, err
 	}
+	if err := t.Check(next); err != nil {
+		return next, nil, nil, report.Fail(report.ExitUsage, fmt.Errorf("server %q: %w", s.Name, err), "see: dnsctl server set --help")
+	}
+	if err := next.CheckProvision(); err != nil {
+		return next, nil, nil, report.Fail(report.ExitUsage, err, provisionHint)
+	}
+	if len(c.AddPools)+len(c.RemovePools) == 0 {
+		return next, nil, nil, nil
+	}
+	if s.Provision == fleet.ByCatalog {
+		return next, nil, nil, report.Fail(report.ExitUsage, fmt.Errorf("server %s has its zones from catalog %s, and would keep those of the pool that it leaves", s.Name, s.Catalog()),
+			"first: dnsctl server set "+s.Name+" --provision control")
+	}
+	if stale, err = onlyIn(ctx, store, s.Pools, next.Pools); err == nil {
+		come, err = onlyIn(ctx, store, next.Pools, s.Pools)
+	}
+	return next, come, stale, err
+}
+
+// onlyIn is the zones of some pools that are in none of the others.
+func onlyIn(ctx context.Context, store SetStore, some, others []fleet.Pool) ([]zone.Name, error) {
 	kept := make(map[zone.Key]bool)
-	for _, p := range stay {
+	for _, p := range others {
 		err := store.Zones(ctx, fleet.ZoneFilter{Pool: p.Name}, func(z fleet.Zone) error {
 			kept[z.Name.Key()] = true
 			return nil
@@ -102,10 +126,7 @@ func (b *Bootstrapper) Leaving(ctx context.Context, store SetStore, s fleet.Serv
 		}
 	}
 	var out []zone.Name
-	for _, p := range s.Pools {
-		if !slices.Contains(c.RemovePools, p.Name) {
-			continue
-		}
+	for _, p := range some {
 		err := store.Zones(ctx, fleet.ZoneFilter{Pool: p.Name}, func(z fleet.Zone) error {
 			if k := z.Name.Key(); !kept[k] {
 				kept[k] = true
@@ -128,22 +149,11 @@ func (b *Bootstrapper) Set(ctx context.Context, store SetStore, s fleet.Server, 
 	if err != nil {
 		return err
 	}
-	next := s
-	c.to(&next)
-	if next.Pools, err = c.pools(ctx, store, s); err != nil {
+	next, _, _, err := b.Next(ctx, store, s, c)
+	if err != nil {
 		return err
 	}
-	if err := t.Check(next); err != nil {
-		return report.Fail(report.ExitUsage, fmt.Errorf("server %q: %w", s.Name, err), "see: dnsctl server set --help")
-	}
 	moved := len(c.AddPools)+len(c.RemovePools) > 0
-	if err := next.CheckProvision(); err != nil {
-		return report.Fail(report.ExitUsage, err, provisionHint)
-	}
-	if moved && s.Provision == fleet.ByCatalog {
-		return report.Fail(report.ExitUsage, fmt.Errorf("server %s has its zones from catalog %s, and would keep those of the pool that it leaves", s.Name, s.Catalog()),
-			"first: dnsctl server set "+s.Name+" --provision control")
-	}
 	if c.ControlKey != nil {
 		var cred secret.Plain
 		if cred, err = t.ReadCredential(c.ControlKey); err != nil {

@@ -18,6 +18,7 @@ type serverAddOptions struct {
 	name, typ string
 	pools     []string
 	isNew     bool
+	noCheck   bool
 	comment   string
 }
 
@@ -56,7 +57,14 @@ a certificate of your own CA, the CA's goes below the key, in PEM. An NSD's is i
 folder of nsd-control-setup, which --control-cert-dir names; a control socket on this
 host (unix:PATH) needs none, nor does Knot DNS through ssh (ssh://USER@HOST/PATH),
 which must get in without a question. A server that has zones already stays on the
-policy warn for foreign zones until dnsctl server accept. Nothing is written to it.
+policy warn for foreign zones until dnsctl server accept.
+
+It must get zones from each primary of its pools: where dnsctl mdns serve runs, it is
+given a zone without content, which it transfers from one primary after the other, and
+which is removed again. Knot DNS and PowerDNS keep the TSIG keys that they got for that;
+nothing else is written to a nameserver. A primary that it does not reach
+is named, with what was seen, and the nameserver is not added; --no-check adds it all
+the same. dnsctl bootstrap tries that again.
 
 With --provision catalog it takes its zones from its pool's catalog zone (RFC 9432,
 dnsctl pool create --catalog) instead of its control channel, which goes on to show
@@ -83,6 +91,7 @@ are for servers that must be asked or notified elsewhere (anycast).`,
 	f.Var(newEnum(&o.typ, "", typeNames()...), "type", "what kind of nameserver it is")
 	o.bind(f)
 	f.BoolVar(&o.isNew, "new", false, "it does not run yet: make its credentials")
+	f.BoolVar(&o.noCheck, "no-check", false, "do not try whether it gets zones from its primaries")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
 	required(c, "type", "address")
 	c.MarkFlagsMutuallyExclusive("new", "control-key-file", "control-cert-dir")
@@ -126,7 +135,7 @@ func (a *App) addServer(ctx context.Context, o serverAddOptions) (fleet.Server, 
 	if err != nil {
 		return s, err
 	}
-	n := bootstrap.NewServer{Server: s}
+	n := bootstrap.NewServer{Server: s, Unchecked: o.noCheck}
 	if n.ControlKey, err = o.credential.read(o.typ); err != nil {
 		return s, err
 	}
@@ -146,6 +155,15 @@ func (a *App) addServer(ctx context.Context, o serverAddOptions) (fleet.Server, 
 	}
 	if v := added.Info.Version; v != "" {
 		a.Out.Say("%s answers: %s", o.name, strings.TrimSpace(v))
+	}
+	if v := added.Info.Identity; v != "" {
+		a.Out.Say("it calls itself %s", v)
+	}
+	switch {
+	case added.Proven:
+		a.Out.Say("it gets zones from every primary of its pools")
+	case !o.isNew && !o.noCheck:
+		a.Out.Say("whether it gets zones from its primaries could not be tried: no `dnsctl mdns serve` runs; dnsctl bootstrap tries it")
 	}
 	if added.Zones > 0 {
 		a.Out.Say("%s has %s already: foreign ones are only warned about until `dnsctl server accept %s`", o.name, report.Count(added.Zones, "zone"), o.name)

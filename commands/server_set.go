@@ -21,6 +21,7 @@ type serverSetOptions struct {
 	name                  string
 	addPools, removePools []string
 	noCheck               bool
+	dryRun                bool
 	maxStale              int
 	comment               string
 }
@@ -31,6 +32,11 @@ func newServerSetCmd(a *App) *cobra.Command {
 		Use:   "set NAME",
 		Short: "Change how a nameserver is reached, or its pools",
 		Long: `Changes the settings that are given; '' clears --probe, --notify, --stats and --view.
+
+What would change is shown first: the settings, and the zones that come to the
+nameserver or become stale there. On a terminal the nameserver's name must be typed
+then, unless --yes is given. With --dry-run nothing is done, and the exit code is 3 when
+something would change.
 
 A new way to reach the nameserver is tried before it is stored: its control channel
 must answer, and its marker must be the one that this database put there, so that no
@@ -54,6 +60,7 @@ before it joins it.`,
 	o.bind(f)
 	f.StringSliceVar(&o.addPools, "add-pool", nil, "put it into this `pool`")
 	f.StringSliceVar(&o.removePools, "remove-pool", nil, "take it out of this `pool`")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change and do nothing")
 	f.BoolVar(&o.noCheck, "no-check", false, "store the change without reaching the nameserver")
 	f.IntVar(&o.maxStale, "max-delete", 0, "let up to this `number` of zones become stale without asking")
 	f.StringVar(&o.comment, "comment", "", "a `text` for the events")
@@ -113,6 +120,9 @@ func runServerSet(ctx context.Context, a *App, cmd *cobra.Command, o serverSetOp
 			return err
 		}
 	}
+	if ready, err := a.planServerSet(ctx, s, change, o.dryRun); err != nil || !ready {
+		return err
+	}
 	if err := a.setServer(ctx, s, change, o.maxStale, o.comment); err != nil {
 		return err
 	}
@@ -128,7 +138,7 @@ func (a *App) setServer(ctx context.Context, s fleet.Server, change bootstrap.Se
 	if err != nil {
 		return err
 	}
-	stale, err := w.bootstrap.Leaving(ctx, w.store, s, change)
+	_, _, stale, err := w.bootstrap.Next(ctx, w.store, s, change)
 	if err != nil {
 		return err
 	}

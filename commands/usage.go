@@ -80,14 +80,14 @@ func checkFlags(cmd *cobra.Command) error {
 		return usagef("", "%s: missing %s", cmd.CommandPath(), strings.Join(missing, ", "))
 	}
 	if err := cmd.ValidateFlagGroups(); err != nil {
-		return groupError(err)
+		return groupError(cmd, err)
 	}
 	return nil
 }
 
 // groupError puts into words what cobra says of groups of flags, which it lists
 // in brackets: the whole group, and then those that were given.
-func groupError(err error) error {
+func groupError(cmd *cobra.Command, err error) error {
 	lists := regexp.MustCompile(`\[([^\]]+)\]`).FindAllStringSubmatch(err.Error(), -1)
 	flags := func(i int) []string {
 		list := strings.Fields(lists[i][1])
@@ -98,7 +98,11 @@ func groupError(err error) error {
 	}
 	switch len(lists) {
 	case 1:
-		return usagef("", "give at least one of %s", strings.Join(flags(0), ", "))
+		atLeast := "at least one of"
+		if f := cmd.Flags().Lookup(strings.Fields(lists[0][1])[0]); f != nil && slices.Contains(f.Annotations["cobra_annotation_mutually_exclusive"], lists[0][1]) {
+			atLeast = "one of"
+		}
+		return usagef("", "give %s %s", atLeast, strings.Join(flags(0), ", "))
 	case 2:
 		return usagef("", "%s exclude each other", strings.Join(flags(1), " and "))
 	}

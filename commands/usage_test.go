@@ -22,7 +22,7 @@ func TestWrongCommandLinesSayWhatIsWrongWithThem(t *testing.T) {
 		"tsig create k":                         {"dnsctl tsig create: missing --scope", ""},
 		"server add ns1":                        {"dnsctl server add: missing --address, --type", ""},
 		"zone set example.org":                  {"give at least one of --add-pool, --remove-pool, --serial-style, --priority, --group", ""},
-		"server remove ns1":                     {"give at least one of --leave-zones, --remove-zones", ""},
+		"server remove ns1":                     {"give one of --leave-zones, --remove-zones", ""},
 		"sync --plan a --plan-out b":            {"--plan and --plan-out exclude each other", ""},
 		"sync --plan-out=":                      {"--plan-out names no file", "give it a name, or leave the flag out"},
 		"sync --plan=":                          {"--plan names no file", "give it a name, or leave the flag out"},

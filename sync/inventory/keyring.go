@@ -30,10 +30,11 @@ type keyring struct {
 	newer  []zone.Name         // newest keys of pools, where they are not in use yet
 	probe  *wire.Key           // of the first pool that has one
 	each   []*wire.Key         // of the pools, in their order; nil where one has none; at least one
+	open   map[int64]*wire.Key // those of keys, with their secrets
 }
 
 func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
-	k := keyring{server: s, keys: make(map[int64]fleet.Key)}
+	k := keyring{server: s, keys: make(map[int64]fleet.Key), open: make(map[int64]*wire.Key)}
 	all, err := f.Store.Keys(ctx)
 	if err != nil {
 		return k, fmt.Errorf("read TSIG keys: %w", err)
@@ -56,7 +57,8 @@ func (f *Fleet) keyring(ctx context.Context, s fleet.Server) (keyring, error) {
 		if err != nil {
 			return k, err
 		}
-		if k.keys[p.ID] = key; k.probe == nil {
+		k.keys[p.ID], k.open[p.ID] = key, opened
+		if k.probe == nil {
 			k.probe = opened
 		}
 		k.each = append(k.each, opened)
@@ -193,10 +195,17 @@ func (s *Session) ConfigRequest(ctx context.Context, dir string) (nameserver.Con
 	return r, nil
 }
 
-// settings is how zones of a pool come to be configured: ordinary ones, and markers.
+// settings is how zones of a pool come to be configured: ordinary ones, and markers,
+// beside zones that are transferred from each of several primaries alone (apply.Reach).
 func settings(p fleet.Pool, key zone.Name) []nameserver.ZoneConfig {
 	refs := primaryRefs(p, key)
-	return []nameserver.ZoneConfig{{Primaries: refs}, {Primaries: refs, Limited: true}}
+	all := []nameserver.ZoneConfig{{Primaries: refs}, {Primaries: refs, Limited: true}}
+	for i := range refs {
+		if len(refs) > 1 {
+			all = append(all, nameserver.ZoneConfig{Primaries: refs[i : i+1], Limited: true})
+		}
+	}
+	return all
 }
 
 func primaryRefs(p fleet.Pool, key zone.Name) []nameserver.PrimaryRef {

@@ -1,11 +1,13 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"dnsctl/fleet"
@@ -166,6 +168,7 @@ func ReadDocument(r io.Reader) (Document, error) {
 		}
 	}
 	var at *json.SyntaxError
+	var typed *json.UnmarshalTypeError
 	switch {
 	case limited.N <= 0:
 		return Document{}, badDocument("it has more than %d octets", MaxDocument)
@@ -175,8 +178,10 @@ func ReadDocument(r io.Reader) (Document, error) {
 		return Document{}, badDocument("it is cut short")
 	case errors.As(err, &at):
 		return Document{}, badDocument("it is no JSON, at octet %d: %w", at.Offset, err)
+	case errors.As(err, &typed):
+		return Document{}, badDocument("at octet %d: %s cannot be a %s", typed.Offset, cmp.Or(typed.Field, "the whole"), typed.Value)
 	case err != nil:
-		return Document{}, badDocument("%w", err)
+		return Document{}, badDocument("%s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return doc, doc.check()
 }
