@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"dnsctl/nameserver"
+	"dnsctl/report"
 	"dnsctl/zone"
 )
 
@@ -37,11 +38,8 @@ func (Type) Config(r nameserver.ConfigRequest) ([]nameserver.File, error) {
 	case !filepath.IsAbs(r.Dir) || !plainPath(r.Dir):
 		return nil, fmt.Errorf("%w: folder %q: want an absolute path without quotes, backslashes and %%", errEndpoint, r.Dir)
 	}
-	for _, t := range r.TLS {
-		if t.CA != "" && t.Host == "" {
-			return nil, fmt.Errorf("%w: NSD checks the certificates of primaries by name only: give pool %s the name with dnsctl pool set --tls-name",
-				errEndpoint, strings.TrimPrefix(t.Name, "dnsctl-"))
-		}
+	if err := checkTLS(r); err != nil {
+		return nil, err
 	}
 	for _, z := range settings(r) {
 		z.Name = zone.Root
@@ -120,6 +118,19 @@ func keysText(keys []nameserver.KeyConfig) (string, error) {
 		b.WriteString(nameserver.KeyText("nsd", keyName(k.Name), algorithm, base64.StdEncoding.EncodeToString(k.Secret.Reveal())))
 	}
 	return b.String(), nil
+}
+
+// checkTLS refuses pools whose primaries NSD could not check: it goes by the name in
+// their certificate, and by the one list of CAs that it has.
+func checkTLS(r nameserver.ConfigRequest) error {
+	for _, t := range r.TLS {
+		if t.CA == "" || t.Host == "" {
+			pool := strings.TrimPrefix(t.Name, "dnsctl-")
+			return report.Fail(report.ExitUsage, fmt.Errorf("%w: NSD checks the certificates of primaries by their CA and by name, and pool %s does not have both", errEndpoint, pool),
+				"dnsctl pool set "+pool+" --tls-ca FILE --tls-name NAME")
+		}
+	}
+	return nil
 }
 
 // tlsText is how NSD reaches primaries over TLS; patterns name it.

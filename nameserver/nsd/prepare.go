@@ -26,6 +26,9 @@ func settings(r nameserver.ConfigRequest) []nameserver.ZoneConfig {
 
 // Prepared says which patterns nsd.conf lacks, and what to add to it.
 func (d *driver) Prepared(ctx context.Context, r nameserver.ConfigRequest) error {
+	if err := checkTLS(r); err != nil {
+		return err
+	}
 	var lacking []nameserver.ZoneConfig
 	for _, z := range settings(r) {
 		z.Name = zone.Root // any will do
