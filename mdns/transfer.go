@@ -255,7 +255,7 @@ func (t *stream) sendContent(c *content) error {
 		var err error
 		switch {
 		case fits && p != nil:
-			err = t.sendPack(p)
+			err = t.sendPack(p, i == len(c.image.packs)-1)
 		case keep:
 			if p, err = t.makePack(c.snap, i); err == nil {
 				cache.addPack(c, i, p)
@@ -270,14 +270,15 @@ func (t *stream) sendContent(c *content) error {
 	return t.end(c.snap.SOASet())
 }
 
-// sendPack sends a block from an image.
-func (t *stream) sendPack(p *pack) error {
-	for _, b := range p.bodies {
+// sendPack sends a block from an image. The last message of the last one is left
+// open for the SOA, as where there is no image.
+func (t *stream) sendPack(p *pack, last bool) error {
+	for i, b := range p.bodies {
 		if err := t.startEmpty(); err != nil {
 			return err
 		}
 		t.records += b.records
-		if t.started && t.o.c.tls == nil {
+		if t.started && t.o.c.tls == nil && !(last && i == len(p.bodies)-1) {
 			if err := t.sendBody(b); err != nil {
 				return err
 			}

@@ -62,7 +62,7 @@ func TestZonestatusIsRead(t *testing.T) {
 			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Known: true}},
 		"declared":            {"zone:\ta.example\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Declared, Serial: seven, Known: true}},
 		"a primary":           {"zone:\ta.example\n\tpattern: own\n\tnotify: \"send 192.0.2.7 with serial 4\"\n\tstate: master\n", nameserver.ZoneState{Role: nameserver.Primary, Origin: nameserver.Runtime}},
-		"a catalog":           {"zone:\ta.example\n\tpattern: own\n\tcatalog: consumer (serial: 7, # members: 2)\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Other, Origin: nameserver.Runtime}},
+		"a catalog":           {"zone:\ta.example\n\tpattern: own\n\tcatalog: consumer (serial: 7, # members: 2)\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Other, Origin: nameserver.Runtime, Serial: seven}},
 		"a catalog's member":  {"zone:\ta.example\n\tpattern: own\n\tcatalog-member-id: \"x.zones.catalog.example.\"\n\tstate: master\n", nameserver.ZoneState{Role: nameserver.Primary, Origin: nameserver.Cataloged}},
 		"what it says of new": {"zone:\ta.example\n" + ours + "\tstate: ok\n" + serials + "\tof-the-future: yes\n", nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Primaries: refs, Known: true}},
 	} {

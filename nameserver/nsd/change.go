@@ -237,11 +237,24 @@ func (d *driver) waitFor(ctx context.Context, name zone.Name, ok func(nameserver
 // already, so it is asked twice.
 func (d *driver) reloaded(ctx context.Context) error {
 	for range 2 {
-		if _, err := d.control.ask(ctx, "stats_noreset"); err != nil {
+		if _, err := d.statistics(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// statistics asks for NSD's. It forgets one who asks while it prints them to another
+// now and then, so it is asked again when it stays silent.
+func (d *driver) statistics(ctx context.Context) ([]string, error) {
+	for wait := 2 * time.Second; ; wait *= 2 {
+		some, cancel := context.WithTimeout(ctx, min(wait, silenceLimit))
+		lines, err := d.control.ask(some, "stats_noreset")
+		cancel()
+		if wait > silenceLimit || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return lines, err
+		}
+	}
 }
 
 // hasPattern asks whether nsd.conf has a pattern. Of the arguments of addzone NSD

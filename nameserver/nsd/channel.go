@@ -71,7 +71,7 @@ func (c channel) exchange(ctx context.Context, command string, input []string, l
 	if strings.ContainsAny(command, "\n\r\x00\x04") {
 		return fmt.Errorf("%w: a command of several lines", nameserver.ErrRefused)
 	}
-	conn, err := c.connect(ctx)
+	conn, raw, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,36 +84,55 @@ func (c channel) exchange(ctx context.Context, command string, input []string, l
 	if err != nil {
 		_ = conn.SetDeadline(time.Unix(1, 0)) // it writes no more
 	}
-	if werr := <-wrote; werr != nil && err == nil {
+	werr := <-wrote
+	switch {
+	case err == nil && werr != nil:
 		err = fmt.Errorf("%w: %w", nameserver.ErrAnswer, werr)
+	case err == nil && c.tls != nil && raw.ended:
+		err = fmt.Errorf("%w: the connection ends before TLS does", nameserver.ErrAnswer)
 	}
 	return err
 }
 
-// connect opens a connection and proves both sides.
-func (c channel) connect(ctx context.Context) (net.Conn, error) {
+// transport is what TLS travels on. It notes its end, which crypto/tls takes for the
+// end of what NSD says: that is an alert (close_notify, RFC 8446 section 6.1), which
+// NSD sends and nobody on the way can.
+type transport struct {
+	net.Conn
+	ended bool
+}
+
+func (t *transport) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	t.ended = t.ended || err != nil
+	return n, err
+}
+
+// connect opens a connection and proves both sides; raw is what is below TLS.
+func (c channel) connect(ctx context.Context) (conn net.Conn, raw *transport, err error) {
 	d := net.Dialer{Timeout: connectTime}
-	conn, err := d.DialContext(ctx, c.network, c.addr)
+	conn, err = d.DialContext(ctx, c.network, c.addr)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", nameserver.ErrUnreachable, err)
+		return nil, nil, fmt.Errorf("%w: %w", nameserver.ErrUnreachable, err)
 	}
 	if c.tls == nil {
-		return conn, nil
+		return conn, nil, nil
 	}
+	raw = &transport{Conn: conn}
 	ctx, cancel := context.WithTimeout(ctx, silenceLimit)
 	defer cancel()
-	t := tls.Client(conn, c.tls)
+	t := tls.Client(raw, c.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		switch {
 		case isAuth(err):
-			return nil, fmt.Errorf("%w: %w", nameserver.ErrAuth, err)
+			return nil, nil, fmt.Errorf("%w: %w", nameserver.ErrAuth, err)
 		case isEnd(err):
-			return nil, errHandshake
+			return nil, nil, errHandshake
 		}
-		return nil, fmt.Errorf("%w: TLS: %w", nameserver.ErrUnreachable, err)
+		return nil, nil, fmt.Errorf("%w: TLS: %w", nameserver.ErrUnreachable, err)
 	}
-	return t, nil
+	return t, raw, nil
 }
 
 // isAuth says whether a certificate was the trouble: the server's, or in the eyes

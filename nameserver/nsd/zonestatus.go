@@ -161,9 +161,10 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 // countTries is how often the zones are listed anew while they come and go.
 const countTries = 5
 
-// each reads the status of all zones. The end of a connection is all that NSD says of
-// the end of its list, and may be somebody else's doing: so the list is believed, and
-// yield called, when NSD's statistics have as many zones as it.
+// each reads the status of all zones. Over TLS the list has an end that only NSD can
+// have set. The end of a socket may come of NSD's own, and nothing at all is said of
+// no zones and by an NSD that is busy: there the list is believed, and yield called,
+// when NSD's statistics have as many zones as it.
 func (d *driver) each(ctx context.Context, yield func(status) error) error {
 	var list []status
 	before := -1
@@ -182,6 +183,9 @@ func (d *driver) each(ctx context.Context, yield func(status) error) error {
 		}
 		if err != nil {
 			return err
+		}
+		if d.control.tls != nil && len(list) > 0 {
+			break
 		}
 		now, err := d.count(ctx)
 		if err != nil {
@@ -206,7 +210,7 @@ func (d *driver) each(ctx context.Context, yield func(status) error) error {
 
 // count is how many zones NSD has, as its statistics say.
 func (d *driver) count(ctx context.Context) (n int, err error) {
-	lines, err := d.control.ask(ctx, "stats_noreset")
+	lines, err := d.statistics(ctx)
 	if err != nil {
 		return 0, err
 	}

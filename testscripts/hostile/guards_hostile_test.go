@@ -366,7 +366,7 @@ func twoNames(g *guarded) string {
 	twice := g.copied(g.pg)
 	twice.T = g.T
 	g.ns1.told.forget()
-	twice.ok(append([]string{"server", "add", "ns3", "--type", g.ns1.kind.name, "--pool", "b"}, g.ns1.flags...)...)
+	twice.ok(append([]string{"server", "add", "ns3", "--no-check", "--type", g.ns1.kind.name, "--pool", "b"}, g.ns1.flags...)...)
 	twice.want(5, []string{`carries the marker .*another server's`}, "sync", "ns3", "--yes", "--unmanaged", "delete")
 	twice.want(5, nil, "bootstrap", "ns3")
 	g.ns1.untold()

@@ -14,7 +14,7 @@ func (r *rig) namedOn(h *host, name string) {
 	keys := r.ok("tsig", "show", "main", "--for", "bind", "--show-secret")
 	var n *testbed.Named
 	h.start(func(t testbed.T) { n = testbed.StartNamed(t, testbed.NamedOptions{AllowNewZones: true, Config: keys}) })
-	r.ok("server", "add", name, "--type", "bind", "--address", h.open(n.Addr), "--control", "rndc://"+h.open(n.ControlAddr),
+	r.ok("server", "add", name, "--no-check", "--type", "bind", "--address", h.open(n.Addr), "--control", "rndc://"+h.open(n.ControlAddr),
 		"--stats", "http://"+h.open(strings.TrimPrefix(n.StatsURL, "http://")), "--control-key-file", n.KeyFile)
 	r.ok("bootstrap", name, "--wait")
 }
