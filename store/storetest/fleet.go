@@ -156,7 +156,7 @@ var fleetTests = map[string]func(*testing.T, *env){
 	"a server comes back as it was added and as it was changed": func(t *testing.T, e *env) {
 		eu, us := e.pool("eu"), e.pool("us")
 		v := fleet.Server{Name: "ns1", Type: "bind", Address: netip.MustParseAddrPort("192.0.2.1:53"), Notify: netip.MustParseAddrPort("192.0.2.2:53"),
-			Control: "rndc://192.0.2.1:953", View: "inside", State: fleet.Joining, New: true, Credential: secret.Sealed("x\x00y"),
+			Control: "rndc://192.0.2.1:953", View: "inside", State: fleet.Joining, New: true, Provision: fleet.ByControl, Credential: secret.Sealed("x\x00y"),
 			Settings: map[string]string{"k": "v"}, Pools: []fleet.Pool{us, eu}}
 		made, err := e.AddServer(t.Context(), v, by("server add"))
 		if err != nil {
