@@ -34,6 +34,9 @@ type cache struct {
 // while it is loaded.
 const streamMin = 64 << 10
 
+// isSmall says whether the zone is known to be smaller than that.
+func (e *entry) isSmall() bool { return e.octets > 0 && e.octets < streamMin }
+
 func newCache(source Content, index *index, m *metrics, budget int64, loads int) *cache {
 	return &cache{
 		source: source, index: index, m: m, loads: make(chan struct{}, loads),
@@ -86,20 +89,18 @@ func (k *cache) begin(ctx context.Context, e *entry) (c *content, f *flight, fir
 	}
 	k.mu.Lock()
 	f, wait := k.flights[e.edition]
-	_, older := k.kept.get(e.edition)
-	together := e.octets > 0 && e.octets < streamMin && !older
 	if !wait {
 		f = newFlight()
 		k.flights[e.edition] = f
-		if together {
-			k.loadTogether(context.WithoutCancel(ctx), f, e)
+		// The load is finished for the others who wait even when this request ends.
+		ctx := context.WithoutCancel(ctx)
+		if _, older := k.kept.get(e.edition); e.isSmall() && !older {
+			k.loadTogether(ctx, f, e)
+		} else {
+			go k.fly(ctx, f, e)
 		}
 	}
 	k.mu.Unlock()
-	if !wait && !together {
-		// The load is finished for the others who wait even when this request ends.
-		go k.fly(context.WithoutCancel(ctx), f, e)
-	}
 	return nil, f, !wait
 }
 
@@ -121,7 +122,7 @@ func (k *cache) open(ctx context.Context, e *entry) (*content, *flight, error) {
 func (k *cache) fly(ctx context.Context, f *flight, e *entry) {
 	k.loads <- struct{}{}
 	read := f.read
-	if e.octets > 0 && e.octets < streamMin {
+	if e.isSmall() {
 		read = nil // it is there before anybody could send a part of it
 	}
 	f.c, f.err = k.load(ctx, e, read)

@@ -77,7 +77,7 @@ func (p *pace) writeSome(rest *net.Buffers) (n int, err error) {
 	if one := *rest; len(one) == 1 {
 		n, err = p.TCPConn.Write(one[0])
 		if one[0] = one[0][n:]; len(one[0]) == 0 {
-			*rest = nil
+			one[0], *rest = nil, nil
 		}
 	} else {
 		var k int64
