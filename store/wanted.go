@@ -158,18 +158,9 @@ const selectTombstones = `SELECT z.name, z.name_case, z.id, m.incarnation, COALE
 		JOIN server_pools q ON q.pool_id = n.pool_id AND q.server_id = p.server_id AND q.left_at IS NULL
 		WHERE y.name = z.name AND y.kind = 'zone' AND y.deleted_at IS NULL)`
 
-// Tombstones is the names of zones that a server once should have had and should
-// not have now, each with its last life there, in canonical order.
-func (s *Store) Tombstones(ctx context.Context, server int64) ([]fleet.Tombstone, error) {
-	var out tombstones
-	err := s.view(ctx, func(t *tx) error {
-		out = nil
-		return t.each(ctx, out.scan, selectTombstones+latestTombstone, server)
-	})
-	return out, err
-}
-
-// TombstonesAmong is those of some names. No name may come twice.
+// TombstonesAmong is those of some names that a server once should have had and
+// should not have now, each with its last life there, in canonical order. No name may
+// come twice.
 func (s *Store) TombstonesAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Tombstone, error) {
 	var out tombstones
 	err := s.view(ctx, func(t *tx) error {

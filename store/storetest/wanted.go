@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,9 +25,19 @@ func (e *env) wanted(v fleet.Server) ([]fleet.Wanted, int64) {
 	return out, pos
 }
 
+// tombstones are a server's, of all zones that there ever were.
 func (e *env) tombstones(v fleet.Server) (names []string, all []fleet.Tombstone) {
 	e.t.Helper()
-	all, err := e.Tombstones(e.t.Context(), v.ID)
+	ever := map[zone.Key]zone.Name{}
+	for _, deleted := range []bool{false, true} {
+		if err := e.Zones(e.t.Context(), fleet.ZoneFilter{Deleted: deleted}, func(z fleet.Zone) error {
+			ever[z.Name.Key()] = z.Name
+			return nil
+		}); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	all, err := e.TombstonesAmong(e.t.Context(), v.ID, slices.Collect(maps.Values(ever)))
 	if err != nil {
 		e.t.Fatal(err)
 	}
