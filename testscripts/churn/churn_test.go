@@ -15,8 +15,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,30 +50,11 @@ func (r runner) Run() int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := twoBinaries(dir); err != nil {
+	if err := testbed.TwoBinaries(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return testbed.Main(r.m)
-}
-
-// inTest names the variable with the path of the dnsctl that is this test's own
-// binary, under the race detector where the test is.
-const inTest = "CHURN_DNSCTL"
-
-// twoBinaries builds dnsctl as it is into dir, for the many short commands, and
-// puts it before this test's own, which mdns runs as.
-func twoBinaries(dir string) error {
-	own, err := exec.LookPath("dnsctl")
-	if err != nil {
-		return err
-	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "dnsctl"), "dnsctl")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build dnsctl: %w", err)
-	}
-	return errors.Join(os.Setenv(inTest, own), os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")))
 }
 
 // patience is how long a condition may take to become true.

@@ -145,38 +145,20 @@ type mdns struct {
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
-	out  *sink
-	errs *sink
+	out  *testbed.Sink
+	errs *testbed.Sink
 	done chan struct{}
 	web  string
 	sent map[string]int // transfers of earlier lives, by kind
 	last map[string]int // those of this one, as last seen
 }
 
-// sink keeps what a process writes, for readers at the same time.
-type sink struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sink) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *sink) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // start runs it until the test ends or it is killed, and returns when it is ready.
 func (m *mdns) start() {
 	m.Helper()
 	c := m.command("mdns", "serve", "--listen", m.addr, "--http", "127.0.0.1:0", "-o", "json")
-	c.Path = os.Getenv(inTest)
-	out, errs, done := &sink{}, &sink{}, make(chan struct{})
+	c.Path = os.Getenv(testbed.OwnBinary)
+	out, errs, done := &testbed.Sink{}, &testbed.Sink{}, make(chan struct{})
 	c.Stdout, c.Stderr = out, errs
 	if err := c.Start(); err != nil {
 		m.Fatal(err)

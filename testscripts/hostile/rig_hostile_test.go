@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ func (r runner) Run() int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := twoBinaries(dir); err != nil {
+	if err := testbed.TwoBinaries(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -57,25 +56,6 @@ func (r runner) Run() int {
 		return 1
 	}
 	return code
-}
-
-// inTest names the variable with the path of the dnsctl that is this test's own
-// binary, under the race detector where the test is.
-const inTest = "HOSTILE_DNSCTL"
-
-// twoBinaries builds dnsctl as it is into dir, for the many short commands, and
-// puts it before this test's own, which mdns runs as.
-func twoBinaries(dir string) error {
-	own, err := exec.LookPath("dnsctl")
-	if err != nil {
-		return err
-	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "dnsctl"), "dnsctl")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build dnsctl: %w", err)
-	}
-	return errors.Join(os.Setenv(inTest, own), os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH")))
 }
 
 // patience is how long a condition may take to become true.
@@ -175,27 +155,9 @@ func (r *rig) ok(args ...string) string {
 type daemon struct {
 	t    *rig
 	cmd  *exec.Cmd
-	out  *sink
-	errs *sink
+	out  *testbed.Sink
+	errs *testbed.Sink
 	done chan struct{}
-}
-
-// sink keeps what a process writes, for readers at the same time.
-type sink struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sink) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *sink) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // start runs the binary until the test ends, or kill or stop is called.
@@ -206,7 +168,7 @@ func (r *rig) start(args ...string) *daemon {
 
 func (r *rig) startCmd(c *exec.Cmd) *daemon {
 	r.Helper()
-	d := &daemon{t: r, cmd: c, out: &sink{}, errs: &sink{}, done: make(chan struct{})}
+	d := &daemon{t: r, cmd: c, out: &testbed.Sink{}, errs: &testbed.Sink{}, done: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.errs
 	if err := d.cmd.Start(); err != nil {
 		r.Fatal(err)
@@ -266,7 +228,7 @@ type mdns struct {
 func (r *rig) serve(addr string, more ...string) *mdns {
 	r.Helper()
 	c := r.command(append([]string{"mdns", "serve", "--listen", addr, "--http", "127.0.0.1:0", "-o", "json"}, more...)...)
-	c.Path = os.Getenv(inTest)
+	c.Path = os.Getenv(testbed.OwnBinary)
 	m := &mdns{daemon: r.startCmd(c)}
 	testbed.EventuallyNil(r, patience, func() error {
 		line, _, whole := strings.Cut(m.out.String(), "\n")
