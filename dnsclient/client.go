@@ -18,7 +18,7 @@ import (
 // may be used by any number of goroutines.
 type Client struct {
 	Timeout time.Duration    // for the first try over UDP, and for connecting; 1 s when 0. Doubles with each try
-	Tries   int              // over UDP; 3 when 0
+	Tries   int              // 3 when 0; of a question, the last of several is made over TCP
 	Local   netip.Addr       // where requests come from; the system's choice when zero
 	Now     func() time.Time // for TSIG; time.Now when nil
 	Keep    int              // sockets to each server that are kept for the next NOTIFY, until Close; none when 0
@@ -79,9 +79,17 @@ func (c *Client) dialUDP(addr netip.AddrPort) (*net.UDPConn, error) {
 var buffers = sync.Pool{New: func() any { return new([udpBuffer]byte) }}
 
 // exchange sends the request until the context ends, over UDP and, where that is
-// truncated, over TCP, and returns the answer without its TSIG.
+// truncated, over TCP, and returns the answer without its TSIG. The last try is made
+// over TCP too: where many datagrams are lost, or all that are large, the system
+// sends what was lost again.
 func (c *Client) exchange(ctx context.Context, addr netip.AddrPort, r *request) ([]byte, error) {
-	msg, err := c.exchangeUDP(ctx, addr, r, 0)
+	msg, err := c.exchangeUDP(ctx, addr, r, max(c.tries()-1, 1), 0)
+	if errors.Is(err, ErrTimeout) && c.tries() > 1 {
+		if msg, err := c.exchangeTCP(ctx, addr, r); err == nil {
+			return msg, nil
+		}
+		return nil, bad(ErrTimeout, "asked %d times", c.tries())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +101,7 @@ func (c *Client) exchange(ctx context.Context, addr netip.AddrPort, r *request) 
 
 // exchangeUDP asks on a new socket; or, where some are to be kept, on one that was,
 // and keeps it.
-func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *request, keep int) ([]byte, error) {
+func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *request, tries, keep int) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -108,7 +116,7 @@ func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *reques
 		}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	msg, err := c.ask(conn, r)
+	msg, err := c.ask(conn, r, tries)
 	switch {
 	case !stop(): // it is closed, or about to be
 	case err != nil:
@@ -121,12 +129,12 @@ func (c *Client) exchangeUDP(ctx context.Context, addr netip.AddrPort, r *reques
 
 // ask returns the first datagram that answers the request; others are passed over,
 // since anyone can send one.
-func (c *Client) ask(conn *net.UDPConn, r *request) ([]byte, error) {
+func (c *Client) ask(conn *net.UDPConn, r *request, tries int) ([]byte, error) {
 	room := buffers.Get().(*[udpBuffer]byte)
 	defer buffers.Put(room)
 	buf := room[:]
 	stray := error(nil)
-	for try := range c.tries() {
+	for try := range tries {
 		if _, err := conn.Write(r.msg); err != nil {
 			return nil, fmt.Errorf("send: %w", err)
 		}
@@ -147,7 +155,7 @@ func (c *Client) ask(conn *net.UDPConn, r *request) ([]byte, error) {
 	if stray != nil {
 		return nil, stray
 	}
-	return nil, bad(ErrTimeout, "asked %d times", c.tries())
+	return nil, bad(ErrTimeout, "asked %d times", tries)
 }
 
 // exchangeTCP asks on a connection of its own.
@@ -206,7 +214,7 @@ func (c *Client) Notify(ctx context.Context, addr netip.AddrPort, name zone.Name
 	if err != nil {
 		return fail.classify(ctx, err)
 	}
-	msg, err := c.exchangeUDP(ctx, addr, r, c.Keep)
+	msg, err := c.exchangeUDP(ctx, addr, r, c.tries(), c.Keep)
 	if err != nil {
 		return fail.classify(ctx, err)
 	}

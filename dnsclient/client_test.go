@@ -137,13 +137,34 @@ func TestAskRepeatsTheQuestionAndGoesOverTCPWhenTruncated(t *testing.T) {
 			}
 			return [][]byte{sign(q, message(q, wire.FlagTC))}
 		})
-		a, err := impatient().Ask(t.Context(), addr, name("example."), zone.TypeTXT, key)
+		c := &Client{Timeout: 30 * time.Millisecond, Tries: 3}
+		a, err := c.Ask(t.Context(), addr, name("example."), zone.TypeTXT, key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if txt, ok := a.RRset(name("example."), zone.TypeTXT); !ok || txt.Data.First() != long {
 			t.Errorf("got %+v", a)
 		}
+		if n := asked.Load(); n != 2 {
+			t.Errorf("asked %d times over UDP", n)
+		}
+	}
+}
+
+func TestAskTriesTCPLastWhereDatagramsGetLost(t *testing.T) {
+	t.Parallel()
+	tcp := fakeTCP(t, func(conn net.Conn, q []byte) {
+		frames(conn, message(q, wire.FlagAA, set("example.", zone.TypeTXT, "\x04good")))
+	})
+	var asked atomic.Int32
+	addr := fakeUDPAt(t, tcp.String(), func([]byte) [][]byte { asked.Add(1); return nil })
+	c := &Client{Timeout: 30 * time.Millisecond}
+	a, err := c.Ask(t.Context(), addr, name("example."), zone.TypeTXT, nil)
+	if _, ok := a.RRset(name("example."), zone.TypeTXT); err != nil || !ok {
+		t.Errorf("got %+v, %v", a, err)
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("asked %d times over UDP", n)
 	}
 }
 

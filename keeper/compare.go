@@ -1,7 +1,9 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,8 +17,12 @@ import (
 
 // compare is the periodic safety net: a whole look at the server. What it finds
 // of our zones becomes tasks; foreign zones go when two comparisons have found
-// them.
+// them. Its error wraps errBusy while another dnsctl is at work on the server: what
+// is missing there now is that one's business, and a look would only hold it up.
 func (l *leader) compare(ctx context.Context, sec *secondary, s fleet.Server) error {
+	if busy, err := apply.Busy(ctx, l.Store, s.Name, l.Holder); err != nil || busy {
+		return cmp.Or(err, errBusy)
+	}
 	ses, err := l.Fleet.Open(ctx, s)
 	if err != nil {
 		return err
@@ -47,6 +53,8 @@ func (l *leader) compare(ctx context.Context, sec *secondary, s fleet.Server) er
 	sec.wake()
 	return l.deleteForeign(ctx, ses, p)
 }
+
+var errBusy = errors.New("another dnsctl is at work on the server")
 
 func (l *leader) compareEvery(s fleet.Server) time.Duration {
 	every := l.CompareEvery

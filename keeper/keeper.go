@@ -100,6 +100,7 @@ const (
 	leaderRenew  = 2 * time.Second
 	markerEvery  = time.Minute
 	compareRetry = time.Minute // after a comparison that failed
+	compareBusy  = 5 * time.Second
 	sweepEvery   = 10 * time.Minute
 	taskBatch    = 100
 	taskEvery    = time.Second

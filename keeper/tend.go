@@ -3,6 +3,7 @@ package keeper
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"dnsctl/fleet"
@@ -58,7 +59,10 @@ func (l *leader) tend(ctx context.Context, sec *secondary, s fleet.Server) {
 		}
 		if l.blocked(sec).code == "" && !l.Now().Before(compare) {
 			compare = l.Now().Add(l.compareEvery(s))
-			if err := l.compare(ctx, sec, s); err != nil && ctx.Err() == nil {
+			switch err := l.compare(ctx, sec, s); {
+			case errors.Is(err, errBusy):
+				compare = l.Now().Add(min(compareBusy, l.compareEvery(s)))
+			case err != nil && ctx.Err() == nil:
 				l.Log.Warn("compare", "server", s.Name, "err", err)
 				compare = l.Now().Add(min(compareRetry, l.compareEvery(s)))
 			}

@@ -45,3 +45,35 @@ func TestACommandGetsTheLockOfAServerThatHasMuchToDo(t *testing.T) {
 		commands("all are gone", func() bool { return !ns.Has(names[len(names)-1]) && s.settled() })
 	})
 }
+
+func TestAServerThatACommandIsAtIsNotLookedThrough(t *testing.T) {
+	onScene(t, func(s *scene) {
+		ns := s.Server("ns1")
+		looks := 0
+		ns.Before = func(op string, _ zone.Name) error {
+			if op == "inventory" {
+				looks++
+			}
+			return nil
+		}
+		begun := make(chan struct{})
+		done := make(chan error)
+		go func() {
+			done <- apply.WithLock(context.Background(), s.Store, "ns1", "a command", func(context.Context) error {
+				close(begun)
+				<-time.After(time.Minute)
+				return nil
+			})
+		}()
+		<-begun
+		s.start()
+		s.pass(50 * time.Second)
+		if looks > 0 {
+			s.T.Errorf("%d looks while a command is at it", looks)
+		}
+		if err := <-done; err != nil {
+			s.T.Error(err)
+		}
+		s.until("it is looked through", 10*time.Second, func() bool { return looks > 0 })
+	})
+}

@@ -46,8 +46,19 @@ const (
 // It does so to an eleventh connection, and to one whose handshake goes on while it
 // prints statistics to another.
 func (c channel) do(ctx context.Context, command string, input []string, line func(string) error) error {
+	return c.repeat(ctx, command, input, line, isClosed)
+}
+
+// list is do for a command that may have nothing to answer: errNothing is that, or
+// that NSD has not done it.
+func (c channel) list(ctx context.Context, command string, line func(string) error) error {
+	return c.repeat(ctx, command, nil, line, func(err error) bool { return errors.Is(err, errHandshake) })
+}
+
+// repeat sends a command again while that fails so.
+func (c channel) repeat(ctx context.Context, command string, input []string, line func(string) error, so func(error) bool) error {
 	err := c.exchange(ctx, command, input, line)
-	for wait := 10 * time.Millisecond; wait <= longestWait && isClosed(err) && ctx.Err() == nil; wait *= 2 {
+	for wait := 10 * time.Millisecond; wait <= longestWait && so(err) && ctx.Err() == nil; wait *= 2 {
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -161,6 +162,9 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 // countTries is how often the zones are listed anew while they come and go.
 const countTries = 5
 
+// countAgain is half of the pause before the second of them; the others have longer ones.
+const countAgain = 10 * time.Millisecond
+
 // each reads the status of all zones. Over TLS the list has an end that only NSD can
 // have set. The end of a socket may come of NSD's own, and nothing at all is said of
 // no zones and by an NSD that is busy: there the list is believed, and yield called,
@@ -174,7 +178,7 @@ func (d *driver) each(ctx context.Context, yield func(status) error) error {
 			list = append(list, s)
 			return nil
 		}}
-		err := d.control.do(ctx, "zonestatus", nil, r.line)
+		err := d.control.list(ctx, "zonestatus", r.line)
 		if errors.Is(err, errNothing) { // that is how it says so of no zones
 			err = nil
 		}
@@ -199,6 +203,11 @@ func (d *driver) each(ctx context.Context, yield func(status) error) error {
 			return fmt.Errorf("nsd zonestatus: %w: it lists %d zones, and has %d", nameserver.ErrAnswer, len(list), now)
 		}
 		before = now
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(countAgain << try):
+		}
 	}
 	for _, s := range list {
 		if err := yield(s); err != nil {

@@ -81,6 +81,9 @@ const (
 	askEvery         = 200 * time.Millisecond
 	askAtLeast       = 2 * time.Second // so often also when the questions take long
 	nudgeAfter       = 3 * time.Second // a transfer not proven by then is asked for again
+	// nudgeMarker is that for the first of the marker, which may be asked of a primary
+	// that has not seen it yet: then everything waits for it.
+	nudgeMarker = 300 * time.Millisecond
 )
 
 // unwanted is why a step is dropped whose zone is not wanted any more.

@@ -29,11 +29,25 @@ const (
 	releaseTime = 5 * time.Second
 )
 
+// Busy says whether somebody else holds the server's lock.
+func Busy(ctx context.Context, locks Locks, server, holder string) (bool, error) {
+	lease, free, err := locks.Lease(ctx, lockOf(server), holder, lockTTL)
+	if err == nil && free {
+		err = locks.Release(ctx, lease)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at the lock of server %s: %w", server, err)
+	}
+	return !free, nil
+}
+
+func lockOf(server string) string { return "server:" + server }
+
 // WithLock runs work while it holds the server's lock. When the lock is lost,
 // work's context ends. The error is report.ExitBusy's when another dnsctl holds
 // it for longer than the leader would.
 func WithLock(ctx context.Context, locks Locks, server, holder string, work func(ctx context.Context) error) error {
-	name := "server:" + server
+	name := lockOf(server)
 	var lease fleet.Lease
 	for waited := time.Duration(0); ; waited += askEvery {
 		var err error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -146,7 +145,7 @@ func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet
 		proof = defaultProof
 	}
 	deadline := a.Now().Add(proof)
-	nudge := a.Now().Add(time.Second)
+	nudge := a.Now().Add(nudgeMarker)
 	for {
 		// An old marker that is ahead of us proves nothing: it must be sound.
 		got, err := s.SoundMark(ctx)

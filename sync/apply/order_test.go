@@ -114,3 +114,32 @@ func TestStragglersAreTransferredAgainAndSayWhy(t *testing.T) {
 		}
 	})
 }
+
+// TestManyTransfersAreNotAskedForAgainBeforeTheirTime has a server that shows none of
+// 600 zones for five seconds, as NSD does which reloads once they are all there.
+func TestManyTransfersAreNotAskedForAgainBeforeTheirTime(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *pretend.World) {
+		ns := w.Server("ns1")
+		manyNames(w, 600)
+		begun, again := time.Now(), 0
+		ns.Before = func(op string, name zone.Name) error {
+			if op == "retransfer" && !fleet.IsMarkerName(name) {
+				again++
+			}
+			return nil
+		}
+		ns.Stalled = func(name zone.Name) bool {
+			return !fleet.IsMarkerName(name) && time.Since(begun) < 5*time.Second
+		}
+		ns.Asked = func(name zone.Name) bool {
+			if time.Since(begun) >= 5*time.Second {
+				ns.Transfer(name)
+			}
+			return false
+		}
+		mustSync(t, w, apply.SyncOptions{}, report.ExitOK)
+		if again > 0 {
+			t.Errorf("asked for again %d times", again)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -46,6 +47,10 @@ const (
 	// tail is how much slower than before transfers come when what is left are
 	// stragglers.
 	tail = 10
+	// firstEach is how much longer the first of many may take for each of them. NSD
+	// shows what has come when it has reloaded, and asked anew for a transfer that is
+	// under way it closes a connection with those of other zones on it.
+	firstEach = 2 * time.Millisecond
 )
 
 func (r *run) proof() *proof {
@@ -82,6 +87,7 @@ func (p *proof) reason(st *plan.Step) string {
 func (p *proof) wait(ctx context.Context, most int) error {
 	deadline, look := p.Now().Add(p.o.ProveFor), p.Now().Add(nudgeAfter)
 	ended, best := p.ended, 0 // since the last look, and the most between two
+	first := p.Now().Add(nudgeAfter + time.Duration(len(p.open))*firstEach)
 	for len(p.open) > most {
 		before, begun := len(p.open), p.Now()
 		err := p.keyed(ctx)
@@ -104,7 +110,7 @@ func (p *proof) wait(ctx context.Context, most int) error {
 		if now.After(look) {
 			some := p.ended - ended
 			next := nudgeAfter
-			if some*tail <= best {
+			if some*tail <= best && (best > 0 || now.After(first)) {
 				p.nudge(ctx)
 				next *= 2
 			}
