@@ -26,7 +26,8 @@ type ProberOptions struct {
 }
 
 // Prober asks which serial of a zone a server serves: very many such questions
-// over few UDP sockets, with tries over TCP where an answer is truncated. It may
+// over few UDP sockets, with tries over TCP where an answer is truncated or nothing
+// else helps. It may
 // be used by any number of goroutines until Close.
 type Prober struct {
 	opts    ProberOptions

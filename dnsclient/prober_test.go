@@ -173,25 +173,36 @@ func TestProberIgnoresAnswersFromElsewhere(t *testing.T) {
 	}
 }
 
-func TestSweepRepeatsLostQuestionsAndGoesOverTCPWhenTruncated(t *testing.T) {
+func TestSweepRepeatsLostQuestionsAndGoesOverTCPWhenTruncatedAndInTheEnd(t *testing.T) {
 	t.Parallel()
-	tcp := fakeTCP(t, func(conn net.Conn, q []byte) { frames(conn, message(q, wire.FlagAA, soaSet("big.example.", 7))) })
-	var asked atomic.Int32
+	tcp := fakeTCP(t, func(conn net.Conn, q []byte) {
+		question, _ := wire.NewReader(q).Question()
+		frames(conn, message(q, wire.FlagAA, soaSet(question.Name.String(), 7)))
+	})
+	var asked, last atomic.Int32
 	addr := fakeUDPAt(t, tcp.String(), func(q []byte) [][]byte {
 		question, _ := wire.NewReader(q).Question()
 		if question.Name == name("big.example.") {
 			return [][]byte{message(q, wire.FlagTC)}
+		}
+		if question.Name == name("last.example.") {
+			last.Add(1)
+			return nil
 		}
 		if asked.Add(1) == 1 {
 			return nil
 		}
 		return [][]byte{message(q, wire.FlagAA, soaSet("lost.example.", 8))}
 	})
-	got := sweepAll(t, prober(t), SweepOptions{}, Probe{Server: addr, Zone: name("big.example.")}, Probe{Server: addr, Zone: name("lost.example.")})
-	for z, serial := range map[string]zone.Serial{"big.example.": 7, "lost.example.": 8} {
+	p := proberWith(t, ProberOptions{Timeout: 30 * time.Millisecond})
+	got := sweepAll(t, p, SweepOptions{}, Probe{Server: addr, Zone: name("big.example.")}, Probe{Server: addr, Zone: name("lost.example.")}, Probe{Server: addr, Zone: name("last.example.")})
+	for z, serial := range map[string]zone.Serial{"big.example.": 7, "lost.example.": 8, "last.example.": 7} {
 		if r := got[z]; !r.Serves() || r.Serial != serial {
 			t.Errorf("%s: %+v", z, r)
 		}
+	}
+	if n := last.Load(); n != 2 {
+		t.Errorf("asked %d times over UDP", n)
 	}
 }
 

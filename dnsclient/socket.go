@@ -152,7 +152,9 @@ func (s *socket) expire() {
 		}
 		again, gone, next := s.due(time.Now())
 		for _, q := range again {
-			q.send()
+			if !s.lastOverTCP(q) {
+				q.send()
+			}
 		}
 		for _, q := range gone {
 			err := q.stray
@@ -165,6 +167,38 @@ func (s *socket) expire() {
 			timer.Reset(next)
 		}
 	}
+}
+
+// lastOverTCP makes the last of a question's tries over TCP: the system sends again
+// what is lost on the way. Few are made at a time; false says that this one is to be
+// made over UDP, which does not hold up the others when a server is dead.
+func (s *socket) lastOverTCP(q *question) bool {
+	p := s.prober
+	s.mu.Lock()
+	last := q.tries == p.opts.Tries && q.stray == nil
+	s.mu.Unlock()
+	if !last {
+		return false
+	}
+	select {
+	case p.tcp <- struct{}{}:
+	default:
+		return false
+	}
+	if !s.take(q) {
+		<-p.tcp
+		return true
+	}
+	p.readers.Go(func() {
+		defer func() { <-p.tcp }()
+		msg, err := p.client.exchangeTCP(q.ctx, q.probe.Server, q.req)
+		if err != nil {
+			q.fail(q.ctx, bad(ErrTimeout, "asked %d times", p.opts.Tries))
+			return
+		}
+		q.answered(msg)
+	})
+	return true
 }
 
 // due finds the questions whose deadline has passed, and says how long it is to

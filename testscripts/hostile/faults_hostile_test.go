@@ -73,7 +73,7 @@ func (f *faulty) change() {
 // command.
 func (f *faulty) agree() {
 	f.Helper()
-	testbed.EventuallyNil(f, 6*patience, func() error {
+	testbed.EventuallyNil(f, 12*patience, func() error {
 		for _, s := range f.all {
 			if out := f.dig(s.addr, "+norecurse", "+short", "www.stays.example", "A"); out != "192.0.2.1\n" {
 				return fmt.Errorf("%s: a changed zone: %q", s.name, out)
