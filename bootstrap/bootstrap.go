@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -141,7 +142,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 			return report.Server{}, err
 		}
 	}
-	deadline := time.Time{}
+	late := make(lateness)
 	did := w.did
 	var last report.Server
 	for settled, again := 0, false; ; again = true {
@@ -157,7 +158,7 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 		}
 		last = out
 		did = merge(did, &out)
-		if open == 0 {
+		if len(open) == 0 {
 			moved, err := b.moved(ctx, ses, out, o.Wait)
 			if err != nil {
 				return out, err
@@ -171,13 +172,11 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 		if !o.Wait {
 			return out, nil
 		}
-		switch now := b.Now(); {
-		case open == 0:
-			deadline = time.Time{}
+		longest := late.note(open, b.Now())
+		if len(open) == 0 {
 			continue
-		case deadline.IsZero():
-			deadline = now.Add(patience * max(o.ProveFor, 30*time.Second))
-		case now.After(deadline):
+		}
+		if longest > patience*max(o.ProveFor, 30*time.Second) {
 			return out, nil
 		}
 		if err := inventory.Pause(ctx, betweenPasses); err != nil {
@@ -188,9 +187,27 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 
 const (
 	settlePasses  = 10 // that leave nothing open
-	patience      = 4  // stragglers get that many times what one pass gives them
+	patience      = 4  // a straggler gets that many times what one pass gives it
 	betweenPasses = time.Second
 )
+
+// lateness is since when zones have been open, pass after pass. Where zones come and
+// go there are always some, which are others each time.
+type lateness map[zone.Key]time.Time
+
+// note takes the zones that are open after a pass, and says for how long one of them
+// has been at most.
+func (l lateness) note(open []zone.Key, now time.Time) (longest time.Duration) {
+	before := maps.Clone(l)
+	clear(l)
+	for _, k := range open {
+		if l[k] = now; !before[k].IsZero() {
+			l[k] = before[k]
+		}
+		longest = max(longest, now.Sub(l[k]))
+	}
+	return longest
+}
 
 // moved counts the zones that are wanted by now and that the pass did not know of;
 // closely also those that are wanted with another serial than the server has been
@@ -268,19 +285,21 @@ func merge(did []report.Item, out *report.Server) []report.Item {
 	return did
 }
 
-// pass plans and carries out what is its business. open counts the zones that are
-// not in agreement after it.
-func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into, again bool) (out report.Server, open int, err error) {
+// pass plans and carries out what is its business. open is the zones that are not in
+// agreement after it. Of one that was deleted meanwhile nothing is said.
+func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into, again bool) (out report.Server, open []zone.Key, err error) {
 	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress, Again: again})
 	if err != nil {
-		return out, 0, err
+		return out, nil, err
 	}
 	p := plan.Make(in)
 	w.narrow(&p)
 	out = b.Applier.Run(ctx, ses, p, o.Options)
+	out.Items = slices.DeleteFunc(out.Items, apply.Deleted)
+	out.Count()
 	for _, it := range out.Items {
 		if !w.agrees(it) && !it.Hopeless() { // what cannot help is not waited for
-			open++
+			open = append(open, it.Zone.Key())
 		}
 	}
 	return out, open, nil

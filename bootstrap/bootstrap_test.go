@@ -117,6 +117,37 @@ func TestDatabaseThatNeverRestsDoesNotKeepABootstrapFromEnding(t *testing.T) {
 	})
 }
 
+func TestZonesThatGoInEveryPassDoNotKeepABootstrapFromEnding(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *pretend.World, b *bootstrap.Bootstrapper) {
+		w.Create("a.example.", "stalled.example.")
+		ns := w.Bare("ns1")
+		n, stalled := 0, time.Now().Add(10*time.Minute)
+		ns.Stalled = func(name zone.Name) bool {
+			return name.Equal(pretend.Name("stalled.example.")) && time.Now().Before(stalled)
+		}
+		passing := func() string { return fmt.Sprintf("n%d.example.", n) }
+		ns.Before = func(op string, name zone.Name) error {
+			switch {
+			case op == "inventory":
+				n++
+				w.Create(passing())
+			case op == "add" && name.Equal(pretend.Name(passing())):
+				w.Delete(passing())
+			}
+			return nil
+		}
+		out := mustRun(t, b, true, report.ExitNotReady) // for the one that does not come
+		if slices.ContainsFunc(out.Items, apply.Deleted) {
+			t.Errorf("a zone that is gone is told of: %+v", out.Items)
+		}
+		stalled = time.Now()
+		mustRun(t, b, true, report.ExitOK)
+		if state(t, w) != fleet.Active {
+			t.Errorf("state %s", state(t, w))
+		}
+	})
+}
+
 func TestStragglersAreWaitedForAndNamed(t *testing.T) {
 	t.Run("until they arrive", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *pretend.World, b *bootstrap.Bootstrapper) {

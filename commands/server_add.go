@@ -149,6 +149,9 @@ func (a *App) addServer(ctx context.Context, o serverAddOptions) (fleet.Server, 
 	if err != nil {
 		return s, err
 	}
+	if err := a.warnUnheldBy(ctx, o.name, o.typ, n.Pools); err != nil {
+		return s, err
+	}
 	added, err := w.bootstrap.Add(ctx, w.store, n, a.meta(o.comment))
 	if err != nil {
 		return s, err

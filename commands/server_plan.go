@@ -39,6 +39,9 @@ func (a *App) planServerSet(ctx context.Context, s fleet.Server, change bootstra
 	if err != nil {
 		return false, err
 	}
+	if err := a.warnUnheldBy(ctx, s.Name, s.Type, change.AddPools); err != nil {
+		return false, err
+	}
 	steps := settingSteps(s, next, change)
 	settings := len(steps)
 	for _, z := range come {

@@ -62,6 +62,13 @@ func runZoneAdopt(ctx context.Context, a *App, o zoneAdoptOptions) error {
 	if err != nil {
 		return err
 	}
+	pools := []string{o.pool}
+	if o.pool == "" && len(s.Pools) > 0 {
+		pools[0] = s.Pools[0].Name // the only one, or it is refused
+	}
+	if err := a.warnUnheld(ctx, name, pools); err != nil {
+		return err
+	}
 	progress := a.Out.Progress()
 	rep, err := w.syncer.Adopt(ctx, w.store, s, name, apply.AdoptOptions{Options: apply.Options{Meta: a.meta(o.comment), Progress: progress.Update}, Pool: o.pool, Lax: o.lax})
 	progress.Done()

@@ -25,7 +25,8 @@ func newZoneCreateCmd(a *App) *cobra.Command {
 		Short: "Create a zone",
 		Long: `Creates a zone with an SOA and its NS records. Those that are not given are the
 pool's defaults; with one pool, --pool may be left out. A zone that is created
-again after it was deleted goes on behind its last serial.`,
+again after it was deleted goes on behind its last serial. Nameservers of the pool
+that can never have a zone of that name are warned about; they do without it.`,
 		Example: `  dnsctl zone create example.org
   dnsctl zone create example.net --pool main --ns ns1.example.net. --email hostmaster@example.net`,
 		Args: cobra.ExactArgs(1),
@@ -67,6 +68,9 @@ func runZoneCreate(ctx context.Context, a *App, o zoneCreateOptions) error {
 	}
 	e, err := a.editor(ctx)
 	if err != nil {
+		return err
+	}
+	if err := a.warnUnheld(ctx, name, n.Pools); err != nil {
 		return err
 	}
 	res, err := e.Create(ctx, n, a.meta(o.comment))

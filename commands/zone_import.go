@@ -142,11 +142,20 @@ func runZoneImport(ctx context.Context, a *App, o zoneImportOptions) error {
 	if err != nil {
 		return err
 	}
+	servers, err := a.store.Servers(ctx)
+	if err != nil {
+		return err
+	}
 	results := make([]imported, 0, len(src.list)+len(src.missing))
 	progress := a.Out.Progress()
 	done := func(s edit.Source, r edit.Result, err error) {
 		if r.Zone == "" {
 			r.Zone = src.names[s.Path]
+		}
+		if err == nil && r.Action == edit.Created {
+			for _, text := range unheld(r.Zone, pools, servers) {
+				r.Warnings = append(r.Warnings, edit.Warning{Place: r.Zone.String(), Text: text})
+			}
 		}
 		results = append(results, a.importedOne(progress, s.Path, r, err))
 		progress.Update(report.Progress{Server: "import", Phase: "zones", Done: len(results), Total: len(src.list)})

@@ -76,6 +76,9 @@ func runZoneSet(ctx context.Context, a *App, o zoneSetOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := a.warnUnheld(ctx, name, o.add); err != nil {
+		return err
+	}
 	res, err := e.Set(ctx, name, edit.Change{AddPools: o.add, RemovePools: o.remove, SerialStyle: zone.SerialStyle(o.style), Group: o.group, Priority: o.priority}, a.meta(o.comment))
 	return a.showResult(res, a.zoneError(ctx, name, err))
 }

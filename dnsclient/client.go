@@ -85,10 +85,7 @@ var buffers = sync.Pool{New: func() any { return new([udpBuffer]byte) }}
 func (c *Client) exchange(ctx context.Context, addr netip.AddrPort, r *request) ([]byte, error) {
 	msg, err := c.exchangeUDP(ctx, addr, r, max(c.tries()-1, 1), 0)
 	if errors.Is(err, ErrTimeout) && c.tries() > 1 {
-		if msg, err := c.exchangeTCP(ctx, addr, r); err == nil {
-			return msg, nil
-		}
-		return nil, bad(ErrTimeout, "asked %d times", c.tries())
+		return c.lastTry(ctx, addr, r)
 	}
 	if err != nil {
 		return nil, err
@@ -97,6 +94,18 @@ func (c *Client) exchange(ctx context.Context, addr netip.AddrPort, r *request) 
 		return c.exchangeTCP(ctx, addr, r)
 	}
 	return r.open(msg, c.now())
+}
+
+// lastTry is the last of several tries, over TCP, within the time that it would have
+// over UDP.
+func (c *Client) lastTry(ctx context.Context, addr netip.AddrPort, r *request) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout()<<min(c.tries()-1, 6))
+	defer cancel()
+	msg, err := c.exchangeTCP(ctx, addr, r)
+	if err != nil {
+		return nil, bad(ErrTimeout, "asked %d times", c.tries())
+	}
+	return msg, nil
 }
 
 // exchangeUDP asks on a new socket; or, where some are to be kept, on one that was,

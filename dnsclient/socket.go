@@ -191,9 +191,9 @@ func (s *socket) lastOverTCP(q *question) bool {
 	}
 	p.readers.Go(func() {
 		defer func() { <-p.tcp }()
-		msg, err := p.client.exchangeTCP(q.ctx, q.probe.Server, q.req)
+		msg, err := p.client.lastTry(q.ctx, q.probe.Server, q.req)
 		if err != nil {
-			q.fail(q.ctx, bad(ErrTimeout, "asked %d times", p.opts.Tries))
+			q.fail(q.ctx, err)
 			return
 		}
 		q.answered(msg)

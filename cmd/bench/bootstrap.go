@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"dnsctl/dnsclient"
-	"dnsctl/testbed"
 	"dnsctl/zone"
 )
 
@@ -33,6 +32,18 @@ func bootstraps(of func(o options) []string) (all []measure) {
 				b.bed.inside(func(in *bed) { b.bootstrap(ctx, in, store, w) })
 			}})
 	}
+	for _, w := range byHand() {
+		untuned := func(o options) []string {
+			if !o.untuned {
+				return nil
+			}
+			return of(o)
+		}
+		all = append(all, measure{"bootstrap-untuned-" + w.kind, "the same by bootstrap --wait alone, on " + w.product + " without the settings that make it fast at that", untuned,
+			func(ctx context.Context, b *bench, store string) {
+				b.bed.inside(func(in *bed) { b.bootstrapUntuned(ctx, in, store, w) })
+			}})
+	}
 	return all
 }
 
@@ -43,16 +54,36 @@ func bootstrapGoals() (all []goal) {
 	return all
 }
 
-func (b *bench) bootstrap(ctx context.Context, in *bed, store string, w handmade) {
+// awaited is a house that has been serving the small zones, as it has for long where a
+// nameserver is replaced. Else the first to fill one would have mdns read them for the
+// other, too.
+func (b *bench) awaited(ctx context.Context, in *bed, store string) *house {
 	h := b.house(ctx, in, store)
 	h.importSmall(ctx)
 	h.start(ctx)
-	t := b.table(store)
+	b.smallZones(h.desc(), smallAll)
+	return h
+}
+
+// bootstrapUntuned is done once: a BIND takes 20 zones a second then.
+func (b *bench) bootstrapUntuned(ctx context.Context, in *bed, store string, w handmade) {
+	h, t := b.awaited(ctx, in, store), b.table(store)
+	h.without = tuning
+	h.newcomer(ctx, t, "bootstrap/"+w.kind+", untuned", func(in *bed) newcomer { return h.ours(ctx, in, w.kind, "-untuned") })
+	t.done()
+}
+
+// tuning is the lines of generated configurations that make a nameserver fast.
+var tuning = regexp.MustCompile(`(?m)^\s*(transfers-in|transfers-per-ns|serial-query-rate|startup-notify-rate|notify-rate|tcp-clients` +
+	`|xfrd-tcp-max|xfrd-tcp-pipeline|xfrd-reload-timeout|zonefiles-write|journal-db-mode|retrieval-threads|xfr-cycle-interval|gsqlite3-pragma-[a-z-]+)[ :=].*\n`)
+
+func (b *bench) bootstrap(ctx context.Context, in *bed, store string, w handmade) {
+	h, t := b.awaited(ctx, in, store), b.table(store)
 	row := "bootstrap/" + w.kind
 	var took [2]float64 // ours, by hand
 	turns := []func(round int){
 		func(round int) {
-			took[0] = h.newcomer(ctx, t, row, func(in *bed) newcomer { return h.ours(ctx, in, w.kind, round) })
+			took[0] = h.newcomer(ctx, t, row, func(in *bed) newcomer { return h.ours(ctx, in, w.kind, fmt.Sprint(round)) })
 		},
 		func(int) {
 			took[1] = h.newcomer(ctx, t, row+" by hand", func(in *bed) newcomer { return w.start(ctx, in, h) })
@@ -103,8 +134,8 @@ func ownCPU() (sum float64) {
 }
 
 // ours is a nameserver with the configuration that bootstrap --out makes.
-func (h *house) ours(ctx context.Context, in *bed, kind string, round int) newcomer {
-	name := fmt.Sprintf("%s%d", kind, round)
+func (h *house) ours(ctx context.Context, in *bed, kind, suffix string) newcomer {
+	name := kind + suffix
 	n := newcomer{fill: func(ctx context.Context) error {
 		_, err := execute(ctx, h.env, h.b.bin, "bootstrap", name, "--wait", "-q")
 		return err
@@ -114,16 +145,10 @@ func (h *house) ours(ctx context.Context, in *bed, kind string, round int) newco
 		s := h.nameserver(ctx, in, name)
 		n.addr, n.pid = s.Addr, s.PID()
 	case "nsd":
-		dns, control := testbed.FreeAddr(in), testbed.FreeAddr(in)
-		dir := h.newServer(ctx, name, "--type", "nsd", "--address", dns, "--control", "tls://"+control)
-		s := testbed.StartNSD(in, testbed.NSDOptions{ConfigFile: filepath.Join(dir, "nsd.conf"), Addr: dns, Control: "tls://" + control})
+		s := h.nsd(ctx, in, name)
 		n.addr, n.pid = s.Addr, s.PID()
 	case "knot":
-		dns, socket := testbed.FreeAddr(in), filepath.Join(in.TempDir(), "knot.sock")
-		dir := h.newServer(ctx, name, "--type", "knot", "--address", dns, "--control", "unix:"+socket)
-		database := filepath.Join(dir, "confdb")
-		in.must("make the configuration of Knot DNS", testbed.ImportKnot(database, filepath.Join(dir, "knot.conf")))
-		s := testbed.StartKnot(in, testbed.KnotOptions{Database: database, Addr: dns, Socket: socket})
+		s := h.knot(ctx, in, name)
 		n.addr, n.pid = s.Addr, s.PID()
 	default:
 		s := h.powerdns(ctx, in, name)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -142,6 +143,13 @@ func (h *house) newServer(ctx context.Context, name string, flags ...string) str
 	h.dnsctl(ctx, append([]string{"server", "add", name, "--new"}, flags...)...)
 	dir := filepath.Join(h.dir, name)
 	h.dnsctl(ctx, "bootstrap", name, "--out", dir)
+	for _, file := range []string{"named.conf", "nsd.conf", "knot.conf", "pdns.conf"} {
+		path := filepath.Join(dir, file)
+		text, err := os.ReadFile(path)
+		if err == nil && h.without != nil {
+			h.bed.must("leave settings out", os.WriteFile(path, h.without.ReplaceAll(text, nil), 0o600))
+		}
+	}
 	return dir
 }
 

@@ -50,6 +50,8 @@ type house struct {
 	http  string   // address of metrics
 	files []string // of TLS: the certificate and its key
 
+	without *regexp.Regexp // lines that are left out of nameservers' configurations; nil: none
+
 	mdns   *exec.Cmd
 	exited chan error
 }

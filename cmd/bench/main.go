@@ -43,6 +43,7 @@ type options struct {
 	zones   int
 	many    int
 	fleet   int
+	untuned bool
 	sample  time.Duration
 	changes int
 	stores  []string
@@ -67,6 +68,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.zones, "zones", 10_000, "small zones, of 10 records each")
 	f.IntVar(&o.many, "many", 0, "small zones of the measures many and consume, which are left out when this is 0")
 	f.IntVar(&o.fleet, "fleet-zones", 0, "tiny zones of the measure scale, on four nameservers, which is left out when this is 0")
+	f.BoolVar(&o.untuned, "untuned", false, "bootstrap nameservers without the settings that make them fast at that, too: a BIND takes a second for 20 zones then")
 	f.DurationVar(&o.sample, "sample", time.Second, "measure each rate for so long")
 	f.IntVar(&o.changes, "changes", 100, "commits one by one, ten a second, of one sample of waits")
 	stores := f.String("store", "sqlite,postgres", "the databases")

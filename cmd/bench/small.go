@@ -12,7 +12,8 @@ import (
 )
 
 // smallZones transfers the small zones with 8 clients: each once, or one after
-// the other until b.sample has passed, which ends the former as well.
+// the other until b.sample has passed, which ends the former as well unless it is
+// whole.
 func (b *bench) smallZones(p *place, s shape) (wall float64, zones int) {
 	var key *wire.Key
 	if s.signed {
@@ -25,7 +26,7 @@ func (b *bench) smallZones(p *place, s shape) (wall float64, zones int) {
 	var next, done atomic.Int64
 	begin := time.Now()
 	err := at(manyConns, func(int) error {
-		for time.Since(begin) < b.sample {
+		for s.whole || time.Since(begin) < b.sample {
 			from := int(next.Add(int64(s.perConn))) - s.perConn
 			if from >= len(frames) && s.once {
 				return nil
@@ -77,12 +78,14 @@ type shape struct {
 	name               string
 	perConn, pipelined int
 	once, signed       bool
+	whole              bool // all zones, however long that takes
 }
 
 var (
 	smallCold   = shape{name: "cold 50 per connection", perConn: 50, pipelined: 1, once: true}
 	smallShapes = []shape{{name: "warm 50 per connection", perConn: 50, pipelined: 1}, {name: "warm 1 per connection", perConn: 1, pipelined: 1},
 		{name: "warm pipelined by 10", perConn: 50, pipelined: 10}}
+	smallAll    = shape{perConn: 50, pipelined: 10, once: true, whole: true}
 	smallSigned = shape{name: "warm TSIG 50 per connection", perConn: 50, pipelined: 1, signed: true}
 )
 

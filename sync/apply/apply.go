@@ -89,6 +89,9 @@ const (
 // unwanted is why a step is dropped whose zone is not wanted any more.
 const unwanted = "deleted from the database meanwhile"
 
+// Deleted says whether an item ended so.
+func Deleted(it report.Item) bool { return it.Outcome == report.Dropped && it.Reason == unwanted }
+
 // errLater is why steps are left when their run has had its time.
 var errLater = errors.New("its turn comes later")
 

@@ -32,6 +32,8 @@ type secondary struct {
 	// itself transferred from where nobody is.
 	own       func(zone string)
 	secretive func(zone string)
+	// retransfer has it transfer a zone whatever it has, as its operator does.
+	retransfer func(zone string)
 	// prepare adds what dnsctl says that the configuration lacks; nil where it says
 	// nothing of the kind.
 	prepare  func(text string)
@@ -191,6 +193,7 @@ func startBIND(s *secondary, keys string) {
 	s.secretive = func(zone string) {
 		rndc("addzone", zone, fmt.Sprintf("{ type primary; file %q; allow-transfer { none; }; };", s.write(s.name+"."+zone+".own", foreignText)))
 	}
+	s.retransfer = func(zone string) { rndc("retransfer", zone) }
 }
 
 func startNSD(s *secondary, keys string) {
@@ -219,6 +222,7 @@ pattern:
 		do(n.Ctl("addzone", zone, "own"))
 	}
 	s.secretive = func(zone string) { do(n.Ctl("addzone", zone, "orphan")) }
+	s.retransfer = func(zone string) { do(n.Ctl("force_transfer", zone)) }
 	s.prepare = func(text string) {
 		do(n.Patterns(strings.ReplaceAll(text, "/var/lib/nsd/dnsctl", filepath.Join(n.Dir, "zones")) + "\n"))
 	}
@@ -254,6 +258,7 @@ func startKnot(s *secondary, _ string) {
 		control("conf-set", "zone["+zone+"].master", "orphan")
 		control("conf-commit")
 	}
+	s.retransfer = func(zone string) { control("zone-retransfer", zone) }
 }
 
 func startPowerDNS(s *secondary, _ string) {
@@ -263,21 +268,22 @@ func startPowerDNS(s *secondary, _ string) {
 	s.flags = []string{"--control", "http://" + s.proxy.addr, "--control-key-file", p.KeyFile}
 	s.own = func(zone string) { ownPowerDNS(s, p, zone) }
 	s.secretive = func(zone string) {
-		callPowerDNS(s, p, fmt.Sprintf(`{"name":"%s.","kind":"Slave","masters":["127.0.0.1:1"]}`, zone))
+		callPowerDNS(s, p, http.MethodPost, "", fmt.Sprintf(`{"name":"%s.","kind":"Slave","masters":["127.0.0.1:1"]}`, zone))
 	}
+	s.retransfer = func(zone string) { callPowerDNS(s, p, http.MethodPut, "/"+zone+"./axfr-retrieve", "") }
 }
 
 // ownPowerDNS makes a zone of PowerDNS's own.
 func ownPowerDNS(t testing.TB, p *testbed.PowerDNS, zone string) {
 	t.Helper()
-	callPowerDNS(t, p, fmt.Sprintf(`{"name":"%[1]s.","kind":"Native","nameservers":["ns.elsewhere."],"rrsets":[
+	callPowerDNS(t, p, http.MethodPost, "", fmt.Sprintf(`{"name":"%[1]s.","kind":"Native","nameservers":["ns.elsewhere."],"rrsets":[
  {"name":"www.%[1]s.","type":"A","ttl":60,"records":[{"content":"203.0.113.66"}]}]}`, zone))
 }
 
-// callPowerDNS makes a zone over its API.
-func callPowerDNS(t testing.TB, p *testbed.PowerDNS, zone string) {
+// callPowerDNS does something to its zones over its API.
+func callPowerDNS(t testing.TB, p *testbed.PowerDNS, method, path, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.APIURL+"/api/v1/servers/localhost/zones", strings.NewReader(zone))
+	req, err := http.NewRequestWithContext(t.Context(), method, p.APIURL+"/api/v1/servers/localhost/zones"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +293,7 @@ func callPowerDNS(t testing.TB, p *testbed.PowerDNS, zone string) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusCreated {
+	if res.StatusCode/100 != 2 {
 		t.Fatal(res.Status)
 	}
 }
