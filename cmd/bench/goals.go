@@ -71,11 +71,13 @@ type goal struct {
 	fixed  float64
 	only   string // the one server that it is for; "" for both
 	many   int    // how many zones the measure many must have
+	fleet  int    // and the measure scale
 }
 
 const (
-	same    = "SAME"
-	million = 1_000_000
+	same            = "SAME"
+	million         = 1_000_000
+	hundredThousand = 100_000
 )
 
 func goals() []goal {
@@ -109,6 +111,9 @@ func goals() []goal {
 		{text: "import of the big zone: 150,000 records a second on PostgreSQL", name: "import/big", unit: "records/s", fixed: 150_000, only: "postgres"},
 		{text: "commit to NOTIFY at 10 changes a second: p99 of 20 ms", name: "write/commit to NOTIFY at 10/s p99", unit: "ms", fixed: 20, only: "postgres"},
 		{text: "2,000 changed zones a second in batches, with NOTIFY to four receivers", name: "write/changed zones told to all", unit: "zones/s", fixed: 2000, only: "postgres"},
+		{text: "100,000 zones on each of four nameservers: an audit within 30 s", name: "scale/audit, all four", unit: "s", fixed: 30, fleet: hundredThousand},
+		{text: "100,000 zones on each of four nameservers: an audit in 300 MB", name: "scale/audit, all four memory", unit: "MB", fixed: 300, fleet: hundredThousand},
+		{text: "100,000 zones on each of four nameservers: a sync with nothing to do in 300 MB", name: "scale/sync, nothing to do, all four memory", unit: "MB", fixed: 300, fleet: hundredThousand},
 	}, bootstrapGoals()...)
 }
 
@@ -129,7 +134,7 @@ func (r *report) conclude(g goal, server string) conclusion {
 	c := conclusion{Goal: g.text, Server: server, Unit: g.unit, Bound: g.fixed}
 	f, ok := r.figure(g.name, server, g.unit)
 	switch {
-	case g.many > 0 && r.Many != g.many:
+	case g.many > 0 && r.Many != g.many, g.fleet > 0 && r.Fleet != g.fleet:
 		c.Why = "not measured"
 		return c
 	case !ok:

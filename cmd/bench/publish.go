@@ -99,6 +99,7 @@ func tables() []printed {
 		{"served", bySQL("served/", "bind/")},
 		{"write", bySQL("write/")},
 		{"fleet", bySQL("fleet/")},
+		{"scale", bySQL("scale/")},
 		{"bootstrap", bySQL("bootstrap/")},
 		{"profiles", (*report).profileTable},
 		{"took", (*report).tookTable},

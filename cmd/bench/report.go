@@ -27,7 +27,8 @@ type report struct {
 	Note    string    `json:"note,omitempty"`
 	Records int       `json:"records"`
 	Zones   int       `json:"zones"`
-	Many    int       `json:"many"` // zones of the measure of that name; 0: it was left out
+	Many    int       `json:"many"`  // zones of the measure of that name; 0: it was left out
+	Fleet   int       `json:"fleet"` // zones of the measure scale; 0: it was left out
 	Repeat  int       `json:"repetitions"`
 
 	Servers []product    `json:"servers"`
@@ -81,7 +82,7 @@ func newReport(ctx context.Context, o options) *report {
 		commit = []byte("unknown")
 	}
 	r := &report{Schema: schema, Commit: string(bytes.TrimSpace(commit)), Started: time.Now().UTC(), Machine: machine(),
-		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones, Many: o.many, Repeat: o.repeat,
+		CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: load(), Note: o.note, Records: o.records, Zones: o.zones, Many: o.many, Fleet: o.fleet, Repeat: o.repeat,
 		Servers: []product{}, Figures: []figure{}, Missing: []missing{}, Ratios: []ratio{}, Goals: []conclusion{},
 		Took: []took{}, Profiles: []profile{}}
 	for _, name := range o.peers {

@@ -84,7 +84,8 @@ func knotConf(r nameserver.ConfigRequest, e endpoint) (string, error) {
 	p("    listen: %s", quote(addrText(r.Server.Address)))
 	p("    identity: %s\n    version: \"\"\n    nsid: %s\n", quote(plainText(r.Server.Name)), quote(plainText(r.Server.Name)))
 	p("control:\n    listen: %s\n", quote(e.socket))
-	p("log:\n  - target: %s\n    any: info\n", map[bool]string{true: "syslog", false: "stderr"}[debian(r)])
+	// knotd notes each request on its control socket: there are several for each zone.
+	p("log:\n  - target: %s\n    server: info\n    zone: info\n    control: notice\n", map[bool]string{true: "syslog", false: "stderr"}[debian(r)])
 	p("# As Knot's manual recommends for secondaries of many zones.\ndatabase:\n    storage: %s\n    journal-db-mode: asynchronous\n", quote(data))
 	if len(r.Keys) > 0 {
 		p("key:")

@@ -92,7 +92,7 @@ func TestConfigurationsThatKnotRefuses(t *testing.T) {
 	for what, c := range map[string]struct{ from, to, says string }{
 		"an unknown setting":      {"    nsid:", "    nsidd:", "nsidd"},
 		"a module that is not so": {"address: [", "address: [ nowhere, ", "check knot.conf"},
-		"a start that fails":      {"any: info", "any: info\n  - target: /no/such/folder/log\n    any: info\nxdp:\n    listen: nothing", "check knot.conf"},
+		"a start that fails":      {"control: notice", "control: notice\n  - target: /no/such/folder/log\n    any: info\nxdp:\n    listen: nothing", "check knot.conf"},
 	} {
 		dir := t.TempDir()
 		list := append([]nameserver.File{}, files...)

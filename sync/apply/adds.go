@@ -106,7 +106,9 @@ func (r *run) addBatched(ctx context.Context, batch []*plan.Step, past int64, do
 			events = append(events, e)
 		}
 	}
-	r.write(ctx, events...)
+	// The server transfers meanwhile.
+	r.notes.Wait()
+	r.notes.Go(func() { r.write(ctx, events...) })
 	return gone
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -77,7 +78,8 @@ const (
 	outstanding      = 10_000
 	defaultRetention = 30 * 24 * time.Hour
 	deletionBatch    = 20
-	deletionBulk     = 100 // where a driver deletes many in one exchange
+	deletionBulk     = 100                   // where a driver deletes many in one exchange
+	askSoon          = 10 * time.Millisecond // the second time where all wait for one answer
 	askEvery         = 200 * time.Millisecond
 	askAtLeast       = 2 * time.Second // so often also when the questions take long
 	nudgeAfter       = 3 * time.Second // a transfer not proven by then is asked for again
@@ -105,6 +107,7 @@ type run struct {
 	s     *inventory.Session
 	p     plan.Plan
 	begun time.Time
+	notes sync.WaitGroup // events that are being written
 }
 
 // over says whether no further step is to be begun: the run was interrupted, lost
@@ -123,6 +126,7 @@ func (a *Applier) Run(ctx context.Context, s *inventory.Session, p plan.Plan, o 
 		o.Progress = func(report.Progress) {}
 	}
 	r := &run{Applier: a, o: o, s: s, p: p, begun: a.Now()}
+	defer r.notes.Wait()
 	if p.Marker == plan.MarkerSound {
 		a.OfferKeys(ctx, s, o.Meta)
 		r.subscribe(ctx)

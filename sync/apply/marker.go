@@ -146,7 +146,7 @@ func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet
 	}
 	deadline := a.Now().Add(proof)
 	nudge := a.Now().Add(nudgeMarker)
-	for {
+	for wait := askSoon; ; wait = min(2*wait, askEvery) {
 		// An old marker that is ahead of us proves nothing: it must be sound.
 		got, err := s.SoundMark(ctx)
 		if err == nil && got.Pos >= m.Pos {
@@ -163,7 +163,7 @@ func (a *Applier) proveMarker(ctx context.Context, s *inventory.Session, m fleet
 			}
 			nudge = now.Add(nudgeAfter)
 		}
-		if err := inventory.Pause(ctx, askEvery); err != nil {
+		if err := inventory.Pause(ctx, wait); err != nil {
 			return err
 		}
 	}
