@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -51,6 +52,10 @@ type workshop struct {
 func (a *App) workshop(ctx context.Context) (*workshop, error) {
 	if a.shop != nil {
 		return a.shop, nil
+	}
+	if a.command != "mdns serve" && a.getenv("GOGC") == "" {
+		// It runs beside what it looks after, for a short time: memory first.
+		debug.SetGCPercent(50)
 	}
 	s, err := a.openStore(ctx)
 	if err != nil {

@@ -11,12 +11,13 @@ import (
 	"dnsctl/zone"
 )
 
-// Filters of zone-purge: what it removes.
+// Filters of zone-purge: what it removes. To remove the timers of one zone knotd reads
+// those of all.
 const (
-	purgeStored  = "jt" // journal and timers; the zone goes on with what it has in memory
+	purgeContent = "j" // the journal; the zone goes on with what it has in memory
 	purgeFile    = "f"
-	purgeOrphan  = "ojt" // of a zone that is not configured any more
-	purgeJournal = "oj"  // the same without its timers, for which knotd reads those of all zones
+	purgeJournal = "oj"  // of a zone that is not configured any more
+	purgeOrphan  = "ojt" // the same, and the timers of all such zones
 )
 
 // purge is a request to remove what these filters say; F means that it is meant.

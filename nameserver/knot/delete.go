@@ -80,9 +80,9 @@ func (d *driver) remove(ctx context.Context, zones []nameserver.ZoneState, errs 
 			switch {
 			case z.Role == nameserver.Primary:
 			case own[i]:
-				requests = append(requests, purge(text, purgeStored))
+				requests = append(requests, purge(text, purgeContent))
 			default:
-				requests = append(requests, purge(text, purgeStored+purgeFile))
+				requests = append(requests, purge(text, purgeContent+purgeFile))
 			}
 		}
 		return c.all(ctx, requests)
