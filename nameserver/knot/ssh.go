@@ -89,7 +89,7 @@ func (t *tunnel) dial(ctx context.Context) (net.Conn, error) {
 		}
 		return conn, err
 	}
-	t.said.reset()
+	t.said.drop(t.said.size())
 	return (&net.Dialer{Timeout: connectTime}).DialContext(ctx, "unix", t.local())
 }
 
@@ -118,8 +118,9 @@ func (t *tunnel) start(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, sshTime, fmt.Errorf("ssh has not logged in within %s", sshTime))
 	defer cancel()
 	for {
+		banner := t.said.size() // at most: what ssh says of the connection comes after
 		if conn, err := (&net.Dialer{Timeout: connectTime}).DialContext(ctx, "unix", t.local()); err == nil {
-			t.said.reset() // a banner
+			t.said.drop(banner)
 			return conn, nil
 		}
 		select {
@@ -214,10 +215,17 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (t *tail) reset() {
+// size is how many octets are kept, and drop forgets as many of the first.
+func (t *tail) size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.text = t.text[:0]
+	return len(t.text)
+}
+
+func (t *tail) drop(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = t.text[min(n, len(t.text)):]
 }
 
 // wait is what was said, which may come a moment after the failure that it is
