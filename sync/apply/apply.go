@@ -60,7 +60,7 @@ type Applier struct {
 type Options struct {
 	Meta     edit.Meta
 	Progress func(report.Progress)
-	ProveFor time.Duration // how long steps may go without any of them being proven; 0: 30 s
+	ProveFor time.Duration // how long steps may go without any of them being proven, many a little longer; 0: 30 s
 	// BeginFor is how long steps are begun; the others are withheld by
 	// plan.GuardEnded. 0: as long as there are any.
 	BeginFor time.Duration

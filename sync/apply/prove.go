@@ -47,9 +47,10 @@ const (
 	// tail is how much slower than before transfers come when what is left are
 	// stragglers.
 	tail = 10
-	// firstEach is how much longer the first of many may take for each of them. NSD
-	// shows what has come when it has reloaded, and asked anew for a transfer that is
-	// under way it closes a connection with those of other zones on it.
+	// firstEach is how much longer the next of many may take for each of them. NSD
+	// shows what has come when it has reloaded, which takes the longer the more zones
+	// it has, and asked anew for a transfer that is under way it closes a connection
+	// with those of other zones on it.
 	firstEach = 2 * time.Millisecond
 )
 
@@ -85,9 +86,10 @@ func (p *proof) reason(st *plan.Step) string {
 // wire. It gives them all up, and returns why, when none is proven any more: a long
 // series is bounded by its progress.
 func (p *proof) wait(ctx context.Context, most int) error {
-	deadline, look := p.Now().Add(p.o.ProveFor), p.Now().Add(nudgeAfter)
+	patience := p.o.ProveFor + time.Duration(len(p.open))*firstEach
+	deadline, look := p.Now().Add(patience), p.Now().Add(nudgeAfter)
 	ended, best := p.ended, 0 // since the last look, and the most between two
-	first := p.Now().Add(nudgeAfter + time.Duration(len(p.open))*firstEach)
+	first := p.Now().Add(nudgeAfter + patience - p.o.ProveFor)
 	for len(p.open) > most {
 		before, begun := len(p.open), p.Now()
 		err := p.keyed(ctx)
@@ -103,9 +105,9 @@ func (p *proof) wait(ctx context.Context, most int) error {
 		case len(p.open) <= most:
 			return nil
 		case len(p.open) < before:
-			deadline = now.Add(p.o.ProveFor)
+			deadline = now.Add(patience)
 		case now.After(deadline):
-			return p.giveUp(fmt.Errorf("none more within %s", p.o.ProveFor))
+			return p.giveUp(fmt.Errorf("none more within %s", patience.Round(time.Second)))
 		}
 		if now.After(look) {
 			some := p.ended - ended
