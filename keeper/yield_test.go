@@ -3,6 +3,7 @@ package keeper_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,10 +50,10 @@ func TestACommandGetsTheLockOfAServerThatHasMuchToDo(t *testing.T) {
 func TestAServerThatACommandIsAtIsNotLookedThrough(t *testing.T) {
 	onScene(t, func(s *scene) {
 		ns := s.Server("ns1")
-		looks := 0
+		var looks atomic.Int32
 		ns.Before = func(op string, _ zone.Name) error {
 			if op == "inventory" {
-				looks++
+				looks.Add(1)
 			}
 			return nil
 		}
@@ -68,12 +69,12 @@ func TestAServerThatACommandIsAtIsNotLookedThrough(t *testing.T) {
 		<-begun
 		s.start()
 		s.pass(50 * time.Second)
-		if looks > 0 {
-			s.T.Errorf("%d looks while a command is at it", looks)
+		if n := looks.Load(); n > 0 {
+			s.T.Errorf("%d looks while a command is at it", n)
 		}
 		if err := <-done; err != nil {
 			s.T.Error(err)
 		}
-		s.until("it is looked through", 10*time.Second, func() bool { return looks > 0 })
+		s.until("it is looked through", 10*time.Second, func() bool { return looks.Load() > 0 })
 	})
 }
