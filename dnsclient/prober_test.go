@@ -232,7 +232,7 @@ func TestSweepKeepsToItsWindow(t *testing.T) {
 			}
 		}
 	}
-	err := prober(t).Sweep(t.Context(), items, SweepOptions{Window: 8}, func(r Result) error {
+	err := patient(t).Sweep(t.Context(), items, SweepOptions{Window: 8}, func(r Result) error {
 		ended++
 		return r.Err
 	})

@@ -143,8 +143,8 @@ func (c *catalog) start(ctx context.Context, epoch int64, may permit) error {
 		return err
 	}
 	state, err := c.Store.Catalog(ctx, c.pool.ID)
-	if errors.Is(err, fleet.ErrNotFound) { // it was made, and that was all
-		state, err = fleet.CatalogState{Pool: c.pool.ID, Epoch: epoch}, nil
+	if errors.Is(err, fleet.ErrNotFound) { // it was made, and that was all: nobody knows in which epoch
+		state, err = fleet.CatalogState{Pool: c.pool.ID}, nil
 	}
 	if err != nil {
 		return err
