@@ -11,13 +11,12 @@ import (
 )
 
 // warnUnheld says, before a zone is put into pools, which of their nameservers can
-// never have one of its name.
+// never have one of its name. The store is open.
 func (a *App) warnUnheld(ctx context.Context, name zone.Name, pools []string) error {
-	s, err := a.openStore(ctx)
-	if err != nil {
-		return err
+	if len(pools) == 0 {
+		return nil
 	}
-	servers, err := s.Servers(ctx)
+	servers, err := a.store.Servers(ctx)
 	if err != nil {
 		return err
 	}
@@ -42,16 +41,12 @@ func unheld(name zone.Name, pools []string, servers []fleet.Server) (out []strin
 }
 
 // warnUnheldBy says, before a nameserver comes into pools, how many of their zones it
-// can never have.
+// can never have. The store is open.
 func (a *App) warnUnheldBy(ctx context.Context, server, kind string, pools []string) error {
-	s, err := a.openStore(ctx)
-	if err != nil {
-		return err
-	}
 	seen := make(map[zone.Key]bool) // a zone may be in several pools
 	var first string
 	for _, p := range pools {
-		err := s.Zones(ctx, fleet.ZoneFilter{Pool: p, Damaged: func(error) {}}, func(z fleet.Zone) error {
+		err := a.store.Zones(ctx, fleet.ZoneFilter{Pool: p, Damaged: func(error) {}}, func(z fleet.Zone) error {
 			err := canHold(kind, z.Name)
 			if err == nil || seen[z.Name.Key()] {
 				return nil
