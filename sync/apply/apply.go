@@ -78,11 +78,16 @@ const (
 	outstanding      = 10_000
 	defaultRetention = 30 * 24 * time.Hour
 	deletionBatch    = 20
-	deletionBulk     = 100                   // where a driver deletes many in one exchange
-	askSoon          = 10 * time.Millisecond // the second time where all wait for one answer
-	askEvery         = 200 * time.Millisecond
-	askAtLeast       = 2 * time.Second // so often also when the questions take long
-	nudgeAfter       = 3 * time.Second // a transfer not proven by then is asked for again
+	deletionBulk     = 100 // where a driver deletes many in one exchange
+	// deletionSlow is from when on an exchange's length is its own and not its zones',
+	// as of a transaction among 100,000 zones: after one, twice as many go with the
+	// next, up to deletionMost.
+	deletionSlow = time.Second
+	deletionMost = 1600
+	askSoon      = 10 * time.Millisecond // the second time where all wait for one answer
+	askEvery     = 200 * time.Millisecond
+	askAtLeast   = 2 * time.Second // so often also when the questions take long
+	nudgeAfter   = 3 * time.Second // a transfer not proven by then is asked for again
 	// nudgeMarker is that for the first of the marker, which may be asked of a primary
 	// that has not seen it yet: then everything waits for it.
 	nudgeMarker = 300 * time.Millisecond
@@ -108,6 +113,8 @@ type run struct {
 	p     plan.Plan
 	begun time.Time
 	notes sync.WaitGroup // events that are being written
+	// exchange is how long the last deletion of many took.
+	exchange time.Duration
 }
 
 // over says whether no further step is to be begun: the run was interrupted, lost

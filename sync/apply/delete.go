@@ -35,7 +35,8 @@ func (r *run) deletions(ctx context.Context) {
 		size, group = deletionBulk, deletionBulk
 	}
 	done := 0
-	for batch := range slices.Chunk(steps, size) {
+	for done < len(steps) {
+		batch := steps[done:min(done+size, len(steps))]
 		// The plan's marker was read before the adds; much may have happened since.
 		if err := r.markerStillOurs(ctx); err != nil && ctx.Err() == nil {
 			r.stop(steps[done:], plan.GuardMarker, err.Error())
@@ -52,6 +53,9 @@ func (r *run) deletions(ctx context.Context) {
 			}
 			done += len(some)
 			r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: done, Total: len(steps)})
+		}
+		if r.exchange > deletionSlow {
+			size, group = min(2*size, deletionMost), min(2*group, deletionMost)
 		}
 	}
 }
@@ -173,7 +177,9 @@ func (r *run) delete(ctx context.Context, list []*deletion) (on []*deletion) {
 		for i, d := range list {
 			zones[i] = d.was
 		}
+		began := r.Now()
 		errs = bulk.DeleteAll(ctx, zones)
+		r.exchange = r.Now().Sub(began)
 	} else {
 		for i := range errs {
 			errs[i] = errNotBegun

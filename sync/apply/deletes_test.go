@@ -2,6 +2,7 @@ package apply_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,34 @@ func TestBulkDeletionThatFailsEndsThoseAfterItsBatch(t *testing.T) {
 					case it.Outcome == report.Done && ns.Has(it.Zone.String()):
 						t.Errorf("%s is said to be done", it.Zone)
 					}
+				}
+			})
+		})
+	}
+}
+
+func TestSlowExchangesDeleteMoreEach(t *testing.T) {
+	for took, want := range map[time.Duration][]int{
+		time.Second:     {100, 100, 100, 100, 100, 100, 100, 50},
+		2 * time.Second: {100, 200, 400, 50},
+	} {
+		t.Run(took.String(), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *pretend.World) {
+				ns, _, o := manyForeign(t, w, 750)
+				var exchanges []int
+				ns.Before = func(op string, _ zone.Name) error {
+					switch op {
+					case "delete all":
+						<-time.After(took)
+						exchanges = append(exchanges, 0)
+					case "delete":
+						exchanges[len(exchanges)-1]++
+					}
+					return nil
+				}
+				mustSync(t, w, o, report.ExitOK)
+				if !slices.Equal(exchanges, want) {
+					t.Errorf("deleted %v, want %v", exchanges, want)
 				}
 			})
 		})
