@@ -65,7 +65,7 @@ func StartKnot(t T, opts KnotOptions) *Knot {
 				}
 				unlock()
 				if t.Failed() {
-					t.Logf("log of knotd at %s:\n%s", k.Addr, k.Log())
+					t.Logf("log of knotd at %s:\n%s", k.Addr, lastLines(k.Log()))
 				}
 			})
 			return k

@@ -79,7 +79,7 @@ func StartNamed(t T, opts NamedOptions) *Named {
 					_ = l.Close()
 				}
 				if t.Failed() {
-					t.Logf("log of named at %s:\n%s", n.Addr, n.Log())
+					t.Logf("log of named at %s:\n%s", n.Addr, lastLines(n.Log()))
 				}
 			})
 			return n

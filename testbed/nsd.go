@@ -91,7 +91,7 @@ func StartNSD(t T, opts NSDOptions) *NSD {
 					_ = l.Close()
 				}
 				if t.Failed() {
-					t.Logf("log of nsd at %s:\n%s", n.Addr, n.Log())
+					t.Logf("log of nsd at %s:\n%s", n.Addr, lastLines(n.Log()))
 				}
 			})
 			return n

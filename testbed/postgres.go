@@ -97,7 +97,7 @@ func StartPostgres(t T, opts ...PostgresOptions) *Postgres {
 		}
 		t.Cleanup(func() {
 			if t.Failed() && p.proc != nil {
-				t.Logf("log of PostgreSQL at %s:\n%s", p.Addr, p.proc.output())
+				t.Logf("log of PostgreSQL at %s:\n%s", p.Addr, lastLines(p.proc.output()))
 			}
 			if err := p.remove(); err != nil {
 				t.Logf("end PostgreSQL: %v", err)

@@ -20,7 +20,7 @@ func (p *Postgres) Standby(t T) *Postgres {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("log of the standby at %s:\n%s", s.Addr, s.proc.output())
+			t.Logf("log of the standby at %s:\n%s", s.Addr, lastLines(s.proc.output()))
 		}
 		if err := s.remove(); err != nil {
 			t.Logf("end PostgreSQL: %v", err)

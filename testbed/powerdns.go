@@ -87,7 +87,7 @@ func StartPowerDNS(t T, opts PowerDNSOptions) *PowerDNS {
 					_ = l.Close()
 				}
 				if t.Failed() {
-					t.Logf("log of pdns_server at %s:\n%s", p.Addr, p.Log())
+					t.Logf("log of pdns_server at %s:\n%s", p.Addr, lastLines(p.Log()))
 				}
 			})
 			return p

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -77,6 +78,18 @@ func (p *process) output() string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+// shownLines is how much of a server's log a test that failed shows.
+const shownLines = 40
+
+// lastLines is the end of a log.
+func lastLines(log string) string {
+	lines := strings.SplitAfter(log, "\n")
+	if cut := len(lines) - shownLines; cut > 0 {
+		return fmt.Sprintf("(%d lines before)\n", cut) + strings.Join(lines[cut:], "")
+	}
+	return log
 }
 
 // GORACE is that variable for programs that tests start: under the race detector

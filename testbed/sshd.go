@@ -54,7 +54,7 @@ func StartSSHD(t T, settings string) *SSHD {
 			t.Logf("sshd: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("log of sshd at %s:\n%s", s.Addr, s.Log())
+			t.Logf("log of sshd at %s:\n%s", s.Addr, lastLines(s.Log()))
 		}
 	})
 	return s
