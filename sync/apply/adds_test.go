@@ -143,6 +143,26 @@ func TestBulkAddsAreProven(t *testing.T) {
 	})
 }
 
+func TestALostQuestionIsSoonAskedAgain(t *testing.T) {
+	inBulk(t, func(t *testing.T, w *pretend.World, ns *pretend.Server) {
+		w.Create("a.example.", "b.example.")
+		var lost time.Time
+		ns.Asked = func(name zone.Name) bool {
+			if !is(name.String(), "a.example.") || !ns.Has("a.example.") || !lost.IsZero() {
+				return false
+			}
+			<-time.After(3 * time.Second)
+			lost = time.Now()
+			return true
+		}
+		s := mustSync(t, w, apply.SyncOptions{}, report.ExitOK)
+		ends(t, s, "a.example.", report.Missing, report.Done, "", "")
+		if again := time.Since(lost); lost.IsZero() || again > time.Second {
+			t.Errorf("it was proven %s after its question was lost", again)
+		}
+	})
+}
+
 // listless cannot say which zones are wanted.
 type listless struct{ apply.Store }
 

@@ -43,16 +43,18 @@ func notBegun(err error) error { return fmt.Errorf("not begun: %w", err) }
 // waves sorts steps by the priority of their zones, then small before huge, and
 // yields them in batches of size at most. A batch, which a server may carry out in
 // an order of its own, never has zones of two priorities, or huge ones beside small
-// ones.
+// ones. The first has addBatch at most, whatever the size: the server transfers these
+// while the next, which are many more for some, are made ready.
 func waves(steps []*plan.Step, size int) iter.Seq[[]*plan.Step] {
 	slices.SortStableFunc(steps, func(a, b *plan.Step) int {
 		return cmp.Or(cmp.Compare(b.Wanted.Priority, a.Wanted.Priority), cmp.Compare(a.Wanted.Octets, b.Wanted.Octets))
 	})
 	return func(yield func([]*plan.Step) bool) {
-		for rest := steps; len(rest) > 0; {
+		most := min(size, addBatch)
+		for rest := steps; len(rest) > 0; most = size {
 			first := rest[0].Wanted
 			n := 1
-			for n < min(size, len(rest)) && rest[n].Wanted.Priority == first.Priority && rest[n].Wanted.Octets >= hugeZone == (first.Octets >= hugeZone) {
+			for n < min(most, len(rest)) && rest[n].Wanted.Priority == first.Priority && rest[n].Wanted.Octets >= hugeZone == (first.Octets >= hugeZone) {
 				n++
 			}
 			if !yield(rest[:n]) {

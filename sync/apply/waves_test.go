@@ -27,3 +27,20 @@ func TestWavesAreByPriorityAndSmallBeforeHuge(t *testing.T) {
 		t.Errorf("batches %v, want %v", got, want)
 	}
 }
+
+func TestFirstWaveIsSmall(t *testing.T) {
+	t.Parallel()
+	steps := make([]*plan.Step, 10_000)
+	for i := range steps {
+		steps[i] = &plan.Step{Wanted: &fleet.Wanted{}}
+	}
+	for size, want := range map[int][]int{20_000: {2000, 8000}, 3000: {2000, 3000, 3000, 2000}, 4: slices.Repeat([]int{4}, 2500)} {
+		var got []int
+		for batch := range waves(slices.Clone(steps), size) {
+			got = append(got, len(batch))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("batches of at most %d: %v, want %v", size, got, want)
+		}
+	}
+}
