@@ -165,20 +165,30 @@ const askAgain = 200 * time.Millisecond
 
 // answering waits until a nameserver answers for all small zones with their serial.
 func (b *bench) answering(ctx context.Context, addr string) error {
+	open := make([]dnsclient.Probe, b.zones)
+	for i := range open {
+		open[i] = soaOf(addr, i)
+	}
+	return awaitAnswers(ctx, open, func(r dnsclient.Result) bool { return r.Serves() && r.Serial == smallFirst })
+}
+
+// soaOf asks a nameserver about a small zone.
+func soaOf(addr string, i int) dnsclient.Probe {
+	return dnsclient.Probe{Server: netip.MustParseAddrPort(addr), Zone: zone.MustParseName(smallZone(i) + "."), Ref: i}
+}
+
+// awaitAnswers asks until each answer is as wanted.
+func awaitAnswers(ctx context.Context, open []dnsclient.Probe, wanted func(r dnsclient.Result) bool) error {
 	prober, err := dnsclient.NewProber(dnsclient.ProberOptions{})
 	if err != nil {
 		return err
 	}
 	defer prober.Close()
-	open := make([]dnsclient.Probe, b.zones)
-	for i := range open {
-		open[i] = dnsclient.Probe{Server: netip.MustParseAddrPort(addr), Zone: zone.MustParseName(smallZone(i) + ".")}
-	}
 	for {
 		var left []dnsclient.Probe
 		begun := time.Now()
 		err := prober.Sweep(ctx, slices.Values(open), dnsclient.SweepOptions{}, func(r dnsclient.Result) error {
-			if !r.Serves() || r.Serial != smallFirst {
+			if !wanted(r) {
 				left = append(left, r.Probe)
 			}
 			return nil
@@ -188,7 +198,7 @@ func (b *bench) answering(ctx context.Context, addr string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d zones do not answer: %w", len(open), ctx.Err())
+			return fmt.Errorf("%d zones do not answer as they should: %w", len(open), ctx.Err())
 		case <-time.After(max(askAgain, 2*time.Since(begun))):
 		}
 	}

@@ -3,6 +3,7 @@ package apply_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +161,19 @@ func TestALostQuestionIsSoonAskedAgain(t *testing.T) {
 		if again := time.Since(lost); lost.IsZero() || again > time.Second {
 			t.Errorf("it was proven %s after its question was lost", again)
 		}
+	})
+}
+
+func TestASlowServerIsSeenToProceed(t *testing.T) {
+	inBulk(t, func(t *testing.T, w *pretend.World, ns *pretend.Server) {
+		manyNames(w, 1000)
+		begun := time.Now()
+		ns.Asked = func(name zone.Name) bool { // it answers for ten more a second, in their order
+			n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSuffix(name.String(), ".example."), "z"))
+			return err == nil && time.Since(begun) < time.Duration(n)*100*time.Millisecond
+		}
+		s := mustSync(t, w, apply.SyncOptions{Options: apply.Options{ProveFor: 2 * time.Second}}, report.ExitOK)
+		ends(t, s, "z999.example.", report.Missing, report.Done, "", "")
 	})
 }
 

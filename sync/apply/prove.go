@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ import (
 // proof is the wait for the steps that were asked of the server.
 type proof struct {
 	*run
-	open  []*plan.Step // those asked for, or about, the longest ago first
+	open  []*plan.Step // those asked for, or about, the longest ago first; those asked for at a time in no order
 	total int          // steps that it may get
 	ended int          // of those that it got
 
@@ -59,8 +60,11 @@ func (r *run) proof() *proof {
 		why: make(map[*plan.Step]string), hasKey: make(map[*plan.Step]bool), late: make(map[*plan.Step]straggler)}
 }
 
-// take adds those of the steps that were asked of the server.
+// take adds those of the steps that were asked of the server. A few that are asked
+// about are to tell how it is with all of them: a server that takes its time and goes
+// in their order would otherwise always be asked about those that it has not come to.
 func (p *proof) take(steps []*plan.Step) {
+	before := len(p.open)
 	for _, st := range steps {
 		if st.Outcome == started {
 			p.open = append(p.open, st)
@@ -68,6 +72,8 @@ func (p *proof) take(steps []*plan.Step) {
 			p.ended++
 		}
 	}
+	added := p.open[before:]
+	rand.Shuffle(len(added), func(i, j int) { added[i], added[j] = added[j], added[i] })
 }
 
 func (p *proof) because(st *plan.Step, why string) {
