@@ -147,6 +147,15 @@ func (f *flow) driver(ctx context.Context, s steps) error {
 	}
 	changed, deleted := named(s.changed), named(s.deleted)
 	errs = append(errs, each(len(changed), func(i int) error { return d.Retransfer(ctx, changed[i]) })...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	// As sync does: deletions last.
+	all := f.questions(f.addr, s)
+	if err := awaitAnswers(ctx, all[:2*f.part], f.as(s)); err != nil {
+		return err
+	}
+	errs = nil
 	if bulk, ok := d.(nameserver.BulkDeleter); ok {
 		states := make([]nameserver.ZoneState, len(deleted))
 		errs = append(errs, each(len(deleted), func(i int) (err error) {
@@ -160,7 +169,7 @@ func (f *flow) driver(ctx context.Context, s steps) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return awaitAnswers(ctx, f.questions(f.addr, s), f.as(s))
+	return awaitAnswers(ctx, all[2*f.part:], f.as(s))
 }
 
 // open is the nameserver's driver, as the commands have it.

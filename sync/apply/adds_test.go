@@ -3,6 +3,7 @@ package apply_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -165,16 +166,22 @@ func TestALostQuestionIsSoonAskedAgain(t *testing.T) {
 }
 
 func TestASlowServerIsSeenToProceed(t *testing.T) {
-	inBulk(t, func(t *testing.T, w *pretend.World, ns *pretend.Server) {
-		manyNames(w, 1000)
-		begun := time.Now()
-		ns.Asked = func(name zone.Name) bool { // it answers for ten more a second, in their order
-			n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSuffix(name.String(), ".example."), "z"))
-			return err == nil && time.Since(begun) < time.Duration(n)*100*time.Millisecond
-		}
-		s := mustSync(t, w, apply.SyncOptions{Options: apply.Options{ProveFor: 2 * time.Second}}, report.ExitOK)
-		ends(t, s, "z999.example.", report.Missing, report.Done, "", "")
-	})
+	for _, bulk := range []bool{false, true} {
+		t.Run(fmt.Sprint("in bulk ", bulk), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *pretend.World) {
+				ns := w.Server("ns1")
+				ns.Bulk = bulk
+				manyNames(w, 1000)
+				begun := time.Now()
+				ns.Asked = func(name zone.Name) bool { // it answers for ten more a second, in their order
+					n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSuffix(name.String(), ".example."), "z"))
+					return err == nil && time.Since(begun) < time.Duration(n)*100*time.Millisecond
+				}
+				s := mustSync(t, w, apply.SyncOptions{Options: apply.Options{ProveFor: 2 * time.Second}}, report.ExitOK)
+				ends(t, s, "z999.example.", report.Missing, report.Done, "", "")
+			})
+		})
+	}
 }
 
 // listless cannot say which zones are wanted.

@@ -22,7 +22,7 @@ import (
 // proof is the wait for the steps that were asked of the server.
 type proof struct {
 	*run
-	open  []*plan.Step // those asked for, or about, the longest ago first; those asked for at a time in no order
+	open  []*plan.Step // those asked about the longest ago, or not yet, first
 	total int          // steps that it may get
 	ended int          // of those that it got
 
@@ -60,11 +60,8 @@ func (r *run) proof() *proof {
 		why: make(map[*plan.Step]string), hasKey: make(map[*plan.Step]bool), late: make(map[*plan.Step]straggler)}
 }
 
-// take adds those of the steps that were asked of the server. A few that are asked
-// about are to tell how it is with all of them: a server that takes its time and goes
-// in their order would otherwise always be asked about those that it has not come to.
+// take adds those of the steps that were asked of the server.
 func (p *proof) take(steps []*plan.Step) {
-	before := len(p.open)
 	for _, st := range steps {
 		if st.Outcome == started {
 			p.open = append(p.open, st)
@@ -72,8 +69,6 @@ func (p *proof) take(steps []*plan.Step) {
 			p.ended++
 		}
 	}
-	added := p.open[before:]
-	rand.Shuffle(len(added), func(i, j int) { added[i], added[j] = added[j], added[i] })
 }
 
 func (p *proof) because(st *plan.Step, why string) {
@@ -96,6 +91,10 @@ func (p *proof) wait(ctx context.Context, most int) error {
 	deadline, look := p.Now().Add(patience), p.Now().Add(nudgeAfter)
 	ended, best := p.ended, 0 // since the last look, and the most between two
 	first := p.Now().Add(nudgeAfter + patience - p.o.ProveFor)
+	// A few that are asked about are to tell how it is with all of them: a server that
+	// takes its time and goes in their order would otherwise always be asked about
+	// those that it has not come to.
+	rand.Shuffle(len(p.open), func(i, j int) { p.open[i], p.open[j] = p.open[j], p.open[i] })
 	for len(p.open) > most {
 		before, begun := len(p.open), p.Now()
 		err := p.keyed(ctx)
@@ -204,7 +203,7 @@ func (p *proof) settle() {
 }
 
 // ask questions the server about open steps and settles those that it proves. Those
-// that were asked for, or about, the longest ago have their turn first: a few, and
+// that were asked about the longest ago have their turn first: a few, and
 // twice as many each time that at least half of them are there. Else the others
 // hardly are, and are left for the next time.
 func (p *proof) ask(ctx context.Context) error {
