@@ -99,6 +99,7 @@ func tables() []printed {
 		{"served", bySQL("served/", "bind/")},
 		{"write", bySQL("write/")},
 		{"fleet", bySQL("fleet/")},
+		{"rate", bySQL("rate/")},
 		{"scale", bySQL("scale/")},
 		{"bootstrap", bySQL("bootstrap/")},
 		{"profiles", (*report).profileTable},

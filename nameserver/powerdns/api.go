@@ -14,7 +14,10 @@ import (
 
 // Answers of the API that are no success. What an error says is the server's own
 // words where it has any.
-var errNotFound = errors.New("HTTP status 404")
+var (
+	errNotFound = errors.New("HTTP status 404")
+	errInternal = fmt.Errorf("%w", nameserver.ErrRefused) // HTTP status 500
+)
 
 // call makes a request whose answer is at most one JSON value; out may be nil.
 // 404 is errNotFound: of whatever is asked for, or of the API itself.
@@ -65,7 +68,7 @@ func refusal(status int, answer *httpjson.Decoder) error {
 		}
 		return fmt.Errorf("%w: %s", nameserver.ErrRefused, text)
 	case http.StatusInternalServerError:
-		return fmt.Errorf("%w: %s", nameserver.ErrRefused, text)
+		return fmt.Errorf("%w: %s", errInternal, text)
 	}
 	return fmt.Errorf("%w: %s", nameserver.ErrAnswer, text) // a redirection, a proxy's own troubles
 }

@@ -186,6 +186,33 @@ func TestADeletionThatDidNothingIsAnError(t *testing.T) {
 	}
 }
 
+func TestADeletionThatIsGivenUpIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for fails, want := range map[int]error{dropTries - 1: nil, dropTries: nameserver.ErrRefused} {
+		t.Run(fmt.Sprintf("%d times", fails), func(t *testing.T) {
+			t.Parallel()
+			tries := 0
+			d := open(t, func(w http.ResponseWriter, r *http.Request) {
+				const z = `{"name":"a.test.","kind":"Slave","serial":1}`
+				switch {
+				case r.Method == http.MethodDelete && tries < fails:
+					tries++
+					says(http.StatusInternalServerError, "Internal Server Error")(w, r)
+				case r.Method == http.MethodDelete:
+					w.WriteHeader(http.StatusNoContent)
+				case strings.HasSuffix(r.URL.Path, "/zones"), strings.HasSuffix(r.URL.Path, "/cryptokeys"):
+					_, _ = io.WriteString(w, "[]")
+				default:
+					_, _ = io.WriteString(w, z)
+				}
+			})
+			if err := d.Delete(t.Context(), zone.MustParseName("a.test.")); !errors.Is(err, want) || tries != fails {
+				t.Errorf("%d tries: %v, want %v", tries, err, want)
+			}
+		})
+	}
+}
+
 func TestAnotherPowerDNSIsNotTakenForAnAuthority(t *testing.T) {
 	t.Parallel()
 	for what, body := range map[string]string{"a recursor": `{"daemon_type":"recursor","version":"4.8"}`, "something else": `{}`, "HTML": "<html>"} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"dnsctl/nameserver"
 	"dnsctl/zone"
@@ -233,10 +234,7 @@ func (d *driver) delete(ctx context.Context, name zone.Name) error {
 	if _, err := d.touchable(ctx, name); err != nil {
 		return err
 	}
-	d.deleting.Lock()
-	err := d.zoneCall(ctx, name, http.MethodDelete, "", nil)
-	d.deleting.Unlock()
-	if err != nil {
+	if err := d.drop(ctx, name); err != nil {
 		return err
 	}
 	found, err := d.lists(ctx, name)
@@ -247,6 +245,31 @@ func (d *driver) delete(ctx context.Context, name zone.Name) error {
 		return fmt.Errorf("prove it gone: %w", err)
 	}
 	return nil
+}
+
+const (
+	dropTries = 6 // of a deletion, which take 3 s with their pauses
+	dropPause = 100 * time.Millisecond
+)
+
+// drop has PowerDNS remove a zone. On SQLite it gives up at once when another of its
+// transactions writes meanwhile, as of a transfer: it is asked again then.
+func (d *driver) drop(ctx context.Context, name zone.Name) error {
+	d.deleting.Lock()
+	defer d.deleting.Unlock()
+	pause := dropPause
+	for try := 1; ; try++ {
+		err := d.zoneCall(ctx, name, http.MethodDelete, "", nil)
+		if !errors.Is(err, errInternal) || try == dropTries {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+			pause *= 2
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Retransfer asks for an AXFR; PowerDNS answers when that is queued.
