@@ -180,11 +180,10 @@ func measures() []measure {
 		{"served", "from a commit by another process to mdns answering with the new serial", ours, measureServed},
 		{"bind", "from a commit to BIND 9 answering with the new serial, by NOTIFY and IXFR", ours, measureBIND},
 		{"fleet", "bootstrap --wait, audit and sync of the small zones on a BIND 9 and a PowerDNS", ours, measureFleet},
-		{"rate", "a plan of small zones that come, change and go carried out on a BIND 9, an NSD, a Knot DNS and a PowerDNS: by sync, and by the driver alone", ours, measureRate},
 		{"scale", "audit and sync of -fleet-zones zones on a BIND 9, a Knot DNS, an NSD and a PowerDNS, and a tenth of them added, changed and deleted", scaled, measureScale},
 		{"write", "zones changed in batches, and one by one, until four receivers have NOTIFY", ours, measureWrite},
 		{"profile", "what the processor time of mdns goes to, into the folder -profile", profiled, measureProfile},
-	}, bootstraps(ours)...)
+	}, slices.Concat(rates(ours), bootstraps(ours))...)
 }
 
 // selected are the measures and servers that -run matches, by server, so that

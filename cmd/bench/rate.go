@@ -22,37 +22,42 @@ import (
 	"dnsctl/zone"
 )
 
-// measureRate is how fast a plan is carried out beside what the control channel
-// bears: on a nameserver with all small zones, of which some come, some change and
-// some go, by sync, and in turns by its driver alone, which is given the same steps
-// and reads, guards, records and proves nothing. Both end when the wire shows it.
-func measureRate(ctx context.Context, b *bench, kind string) {
-	t := b.table(kind)
+// rates are how fast a plan is carried out beside what the control channel bears: on
+// a nameserver with all small zones, of which some come, some change and some go, by
+// sync, and in turns by its driver alone, which is given the same steps and reads,
+// guards, records and proves nothing. Both end when the wire shows it.
+func rates(of func(o options) []string) (all []measure) {
 	for _, w := range byHand() {
-		b.bed.inside(func(in *bed) {
-			h := b.awaited(ctx, in, kind)
-			n := h.ours(ctx, in, w.kind, "")
-			in.must("fill "+w.product, n.fill(ctx))
-			h.dnsctl(ctx, "drain", w.kind, "--reason", "bench", "--below-floor", pool, "-q")
-			f := &flow{house: h, server: w.kind, addr: n.addr, part: b.zones / (2*b.repeat + 2)}
-			ways := []func(ctx context.Context, s steps) error{f.sync, f.driver}
-			for round := range b.repeat {
-				var rates [2]float64
-				for i := range ways {
-					turn := (round + i) % len(ways)
-					s := f.next(ctx)
-					begin := time.Now()
-					in.must("carry out a plan", ways[turn](ctx, s))
-					rates[turn] = float64(3*f.part) / time.Since(begin).Seconds()
-				}
-				row := "rate/" + w.kind
-				t.add(row+", sync", "steps/s", "", rates[0])
-				t.add(row+", its driver alone", "steps/s", "", rates[1])
-				t.add(row+", sync beside its driver", "times", "", rates[0]/rates[1])
-			}
-			h.dnsctl(ctx, "audit", w.kind, "-q") // or one of them has left something out
-		})
+		all = append(all, measure{"rate-" + w.kind, "a plan of small zones that come, change and go carried out on " + w.product + ": by sync, and by its driver alone", of,
+			func(ctx context.Context, b *bench, store string) {
+				b.bed.inside(func(in *bed) { b.rate(ctx, in, store, w) })
+			}})
 	}
+	return all
+}
+
+func (b *bench) rate(ctx context.Context, in *bed, store string, w handmade) {
+	h, t := b.awaited(ctx, in, store), b.table(store)
+	n := h.ours(ctx, in, w.kind, "")
+	in.must("fill "+w.product, n.fill(ctx))
+	h.dnsctl(ctx, "drain", w.kind, "--reason", "bench", "--below-floor", pool, "-q")
+	f := &flow{house: h, server: w.kind, addr: n.addr, part: b.zones / (2*b.repeat + 2)}
+	ways := []func(ctx context.Context, s steps) error{f.sync, f.driver}
+	for round := range b.repeat {
+		var rates [2]float64
+		for i := range ways {
+			turn := (round + i) % len(ways)
+			s := f.next(ctx)
+			begin := time.Now()
+			in.must("carry out a plan", ways[turn](ctx, s))
+			rates[turn] = float64(3*f.part) / time.Since(begin).Seconds()
+		}
+		row := "rate/" + w.kind
+		t.add(row+", sync", "steps/s", "", rates[0])
+		t.add(row+", its driver alone", "steps/s", "", rates[1])
+		t.add(row+", sync beside its driver", "times", "", rates[0]/rates[1])
+	}
+	h.dnsctl(ctx, "audit", w.kind, "-q") // or one of them has left something out
 	t.done()
 }
 

@@ -80,9 +80,9 @@ const (
 	deletionBatch    = 20
 	deletionBulk     = 100 // where a driver deletes many in one exchange
 	// deletionSlow is from when on an exchange's length is its own and not its zones',
-	// as of a transaction among 100,000 zones: after one, twice as many go with the
+	// as of a transaction among many zones: after one, twice as many go with the
 	// next, up to deletionMost.
-	deletionSlow = time.Second
+	deletionSlow = 200 * time.Millisecond
 	deletionMost = 1600
 	askSoon      = 10 * time.Millisecond // the second time where all wait for one answer
 	askEvery     = 200 * time.Millisecond
