@@ -145,8 +145,9 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 	late := make(lateness)
 	did := w.did
 	var last report.Server
-	for settled, again := 0, false; ; again = true {
-		out, open, err := b.pass(ctx, ses, o, w, again)
+	look := inventory.LookOptions{Progress: o.Progress}
+	for settled := 0; ; look.Again = true {
+		out, open, err := b.pass(ctx, ses, o, w, look)
 		if err != nil {
 			return last, err // how it stood before
 		}
@@ -171,6 +172,10 @@ func (b *Bootstrapper) run(ctx context.Context, s fleet.Server, o Options, w int
 		}
 		if !o.Wait {
 			return out, nil
+		}
+		look.Closely = make(map[zone.Key]bool, len(open)) // what has moved meanwhile has other primaries or another key
+		for _, k := range open {
+			look.Closely[k] = false
 		}
 		longest := late.note(open, b.Now())
 		if len(open) == 0 {
@@ -287,8 +292,8 @@ func merge(did []report.Item, out *report.Server) []report.Item {
 
 // pass plans and carries out what is its business. open is the zones that are not in
 // agreement after it. Of one that was deleted meanwhile nothing is said.
-func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into, again bool) (out report.Server, open []zone.Key, err error) {
-	in, err := ses.Look(ctx, inventory.LookOptions{Progress: o.Progress, Again: again})
+func (b *Bootstrapper) pass(ctx context.Context, ses *inventory.Session, o Options, w into, look inventory.LookOptions) (out report.Server, open []zone.Key, err error) {
+	in, err := ses.Look(ctx, look)
 	if err != nil {
 		return out, nil, err
 	}

@@ -96,6 +96,9 @@ const (
 // unwanted is why a step is dropped whose zone is not wanted any more.
 const unwanted = "deleted from the database meanwhile"
 
+// moved is why a step is dropped whose zone is in a pool anew.
+const moved = "moved, or deleted and created again, meanwhile: the next run looks at it"
+
 // Deleted says whether an item ended so.
 func Deleted(it report.Item) bool { return it.Outcome == report.Dropped && it.Reason == unwanted }
 
@@ -254,7 +257,12 @@ func (r *run) changes(ctx context.Context, p *proof) {
 
 // changeOne carries out one change or retransfer, and settles its step.
 func (r *run) changeOne(ctx context.Context, st *plan.Step) error {
+	planned := st.Wanted.Incarnation
 	w, ok := r.reread(ctx, st)
+	if ok && st.Action == report.Retransfer && w.Incarnation != planned { // its settings were right for another pool
+		drop(st, moved)
+		return nil
+	}
 	if !ok || st.Copy && !r.copy(ctx, st) {
 		return nil
 	}

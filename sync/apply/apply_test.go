@@ -111,6 +111,67 @@ func TestAddsOfZonesMadeAgainWaitForTheMarkerToPassThem(t *testing.T) {
 	})
 }
 
+// A zone that is in a pool anew may have other primaries and another key: what was
+// asked of the server for its membership before proves nothing of it, and ends none of
+// its tasks.
+func TestStepsOfZonesInAPoolAnewAreLeftToTheNextRun(t *testing.T) {
+	again := func(w *pretend.World) {
+		w.Delete("a.example.")
+		w.Create("a.example.")
+		row, err := w.Store.WantedOne(context.Background(), w.Servers["ns1"].ID, pretend.Name("a.example."))
+		if err != nil {
+			panic(err)
+		}
+		task := report.Task{Server: "ns1", Zone: row.Name, Want: report.Present, Incarnation: row.Incarnation, Serial: row.Serial}
+		if err := w.Store.PutTasks(context.Background(), []report.Task{task}); err != nil {
+			panic(err)
+		}
+	}
+	for what, begin := range map[string]func(w *pretend.World, ns *pretend.Server) report.Class{
+		"while its transfer is waited for": func(w *pretend.World, ns *pretend.Server) report.Class {
+			tries := 0
+			ns.Stalled = func(name zone.Name) bool {
+				if !is(name.String(), "a.example.") {
+					return false
+				}
+				if tries++; tries == 1 {
+					again(w)
+				}
+				return tries == 1
+			}
+			return report.Missing
+		},
+		"before it is transferred again": func(w *pretend.World, ns *pretend.Server) report.Class {
+			if _, err := w.Sync(context.Background(), apply.SyncOptions{}); err != nil {
+				panic(err)
+			}
+			w.Change("a.example.")
+			w.Create("b.example.")
+			ns.Before = func(op string, name zone.Name) error {
+				if op == "add" && is(name.String(), "b.example.") {
+					again(w)
+				}
+				return nil
+			}
+			return report.Behind
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *pretend.World) {
+				ns := w.Server("ns1")
+				w.Create("a.example.")
+				class := begin(w, ns)
+				s := mustSync(t, w, apply.SyncOptions{}, report.ExitDropped)
+				ends(t, s, "a.example.", class, report.Dropped, "", "the next run looks at it")
+				tasks, err := w.Store.Tasks(t.Context(), "ns1")
+				if err != nil || len(tasks) != 1 {
+					t.Errorf("tasks %v, %v: want the one of the new membership", tasks, err)
+				}
+			})
+		})
+	}
+}
+
 func TestAddsAreWithheldWhenTheMarkerCannotBeMoved(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *pretend.World) {
 		ns := w.Server("ns1")

@@ -180,7 +180,9 @@ func (p *proof) nudge(ctx context.Context) {
 }
 
 // refresh reads the row of an open step again; false when the step is settled
-// because its zone is not wanted any more.
+// because its zone is not wanted any more, or through another membership: what was
+// asked of the server, with which primaries and key, was for the one before, and a
+// proof of this step must not end the task that the new one has made.
 func (p *proof) refresh(ctx context.Context, st *plan.Step) bool {
 	w, err := p.Store.WantedOne(ctx, p.s.Server.ID, st.Zone)
 	switch {
@@ -189,6 +191,9 @@ func (p *proof) refresh(ctx context.Context, st *plan.Step) bool {
 		return false
 	case err != nil:
 		p.because(st, err.Error())
+	case w.Incarnation != st.Wanted.Incarnation:
+		drop(st, moved)
+		return false
 	default:
 		wants(st, w)
 	}
