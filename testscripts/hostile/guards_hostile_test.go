@@ -279,7 +279,7 @@ func (g *guarded) withheld(now *rig, says, hint string) string {
 	})
 	now.want(4, []string{`^ns1\tserver\tmarker-wrong\t.*` + says}, "mdns", "status")
 	m.stop()
-	g.ns1.untold()
+	g.ns1.untold(false)
 	g.ns1.has("a.example", "c.example", "new.example")
 	return "5 marker"
 }
@@ -316,7 +316,7 @@ func halfReadList(g *guarded) string {
 	g.ns1.foreign("other.example")
 	g.ns1.told.forget()
 	half.want(1, []string{`^ns1: error: .*new\.example.*restore a backup`}, "sync", "ns1", "--yes", "--max-delete", "1")
-	g.ns1.untold()
+	g.ns1.untold(false)
 	g.ns1.has("a.example", "c.example", "new.example", "other.example")
 	g.lasting(func() { g.m = g.serve(g.addr) }) // the accidents so far were without ours
 	g.sweep("other.example")
@@ -334,7 +334,7 @@ func halfReadInventory(g *guarded) string {
 			if len(steps) != 0 {
 				g.Errorf("cut after %d octets: %v: %v", n, args, steps)
 			}
-			g.ns1.untold()
+			g.ns1.untold(true)
 		}
 	}
 	g.ns1.list.behave(nil)
@@ -369,7 +369,7 @@ func twoNames(g *guarded) string {
 	twice.ok(append([]string{"server", "add", "ns3", "--no-check", "--type", g.ns1.kind.name, "--pool", "b"}, g.ns1.flags...)...)
 	twice.want(5, []string{`carries the marker .*another server's`}, "sync", "ns3", "--yes", "--unmanaged", "delete")
 	twice.want(5, nil, "bootstrap", "ns3")
-	g.ns1.untold()
+	g.ns1.untold(false)
 	g.ns1.has("a.example", "c.example", "x.example")
 	return "5 marker"
 }
