@@ -13,7 +13,9 @@ GOLANGCI := .cache/bin/golangci-lint-$(GOLANGCI_VERSION)
 export GOFLAGS := -buildvcs=$(shell git rev-parse HEAD > /dev/null 2>&1 && echo auto || echo false)
 
 # The end-to-end tests run the real binary, or all drivers, against real servers;
-# check runs all the others.
+# check runs all the others. Each package runs many tests at a time that mostly wait
+# for each other's servers, with patience for a machine that is theirs: one package
+# after the other takes hardly longer.
 END_TO_END := dnsctl/testscripts/... dnsctl/nameserver/conformance
 UNIT = $$(go list ./... | grep -vE '^dnsctl/(testscripts|nameserver/conformance)')
 
@@ -62,7 +64,7 @@ test: install check build ## everything: check, the demo, the end-to-end tests w
 	@mkdir -p .cache
 	scripts/demo > .cache/demo.log 2>&1 || { cat .cache/demo.log; exit 1; }
 	go test -timeout 20m $(UNIT)
-	go test $(RACE) -timeout 30m $(END_TO_END)
+	go test -p 1 $(RACE) -timeout 30m $(END_TO_END)
 
 .PHONY: install
 install: ## the Debian packages that tests need (scripts/packages); no service is started
