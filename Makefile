@@ -15,7 +15,7 @@ export GOFLAGS := -buildvcs=$(shell git rev-parse HEAD > /dev/null 2>&1 && echo 
 # The end-to-end tests run the real binary, or all drivers, against real servers;
 # check runs all the others. Each package runs many tests at a time that mostly wait
 # for each other's servers, with patience for a machine that is theirs: one package
-# after the other takes hardly longer.
+# after the other takes a third longer, and fails for nobody else's load.
 END_TO_END := dnsctl/testscripts/... dnsctl/nameserver/conformance
 UNIT = $$(go list ./... | grep -vE '^dnsctl/(testscripts|nameserver/conformance)')
 

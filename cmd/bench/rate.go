@@ -24,8 +24,9 @@ import (
 
 // rates are how fast a plan is carried out beside what the control channel bears: on
 // a nameserver with all small zones, of which some come, some change and some go, by
-// sync, and in turns by its driver alone, which is given the same steps and reads,
-// guards, records and proves nothing. Both end when the wire shows it.
+// sync, and in turns by its driver alone, which is given the same steps: nothing is
+// planned, guarded or recorded, and read and proven only what a driver does by itself.
+// Both end when the wire shows it.
 func rates(of func(o options) []string) (all []measure) {
 	for _, w := range byHand() {
 		all = append(all, measure{"rate-" + w.kind, "a plan of small zones that come, change and go carried out on " + w.product + ": by sync, and by its driver alone", of,

@@ -55,7 +55,8 @@ func (r *run) deletions(ctx context.Context) {
 			r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: done, Total: len(steps)})
 		}
 		if r.exchange > deletionSlow {
-			size, group = min(2*size, deletionMost), min(2*group, deletionMost)
+			size = min(2*size, deletionMost)
+			group = size
 		}
 	}
 }

@@ -87,6 +87,9 @@ func (p *proof) reason(st *plan.Step) string {
 // wire. It gives them all up, and returns why, when none is proven any more: a long
 // series is bounded by its progress.
 func (p *proof) wait(ctx context.Context, most int) error {
+	if len(p.open) <= most {
+		return nil
+	}
 	patience := p.o.ProveFor + time.Duration(len(p.open))*firstEach
 	deadline, look := p.Now().Add(patience), p.Now().Add(nudgeAfter)
 	ended, best := p.ended, 0 // since the last look, and the most between two
