@@ -3,6 +3,7 @@ package inventory_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -344,6 +345,53 @@ func TestPartialLookSeesStaleWantedAndAbsentZones(t *testing.T) {
 		for _, st := range p.Steps { // also the last zone of all: that the rest is empty is not known here
 			if st.Class != report.Stale || st.Outcome != report.Planned {
 				t.Errorf("%s: %s %s by %q", st.Zone, st.Class, st.Outcome, st.Guard)
+			}
+		}
+	})
+}
+
+// TestAZoneThatWentToAnotherPoolIsLookedAtClosely has zones whose serials agree and
+// whose key is that of the pool that they left: the leader told the server nothing,
+// as it was drained.
+func TestAZoneThatWentToAnotherPoolIsLookedAtClosely(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *pretend.World) {
+		w.Pool("us", fleet.Delete)
+		ns := w.Server("ns1", "eu", "us")
+		const zones = 40 // of which a tenth would be looked at in its turn
+		for i := range zones {
+			w.Create(fmt.Sprintf("z%d.example.", i))
+		}
+		if _, err := w.Sync(t.Context(), apply.SyncOptions{}, ns); err != nil {
+			t.Fatal(err)
+		}
+		for i := range zones {
+			name := pretend.Name(fmt.Sprintf("z%d.example.", i))
+			if _, err := w.Edit.Set(t.Context(), name, edit.Change{AddPools: []string{"us"}, RemovePools: []string{"eu"}}, edit.Meta{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []int{zones, 0} {
+			ses := w.Open(ns)
+			in, err := ses.Look(t.Context(), inventory.LookOptions{Brief: true})
+			ses.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := 0
+			for _, st := range plan.Make(in).Steps {
+				switch {
+				case fleet.IsMarkerName(st.Zone):
+				case st.Class == report.Misconfigured && st.Action == report.Change && st.Outcome == report.Planned:
+					found++
+				default:
+					t.Errorf("%s: %s %s %s %s", st.Zone, st.Class, st.Action, st.Outcome, st.Reason)
+				}
+			}
+			if found != want {
+				t.Errorf("%d zones to be changed, want %d", found, want)
+			}
+			if _, err := w.Sync(t.Context(), apply.SyncOptions{}, ns); err != nil {
+				t.Fatal(err)
 			}
 		}
 	})
