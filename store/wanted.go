@@ -11,14 +11,25 @@ import (
 	"dnsctl/zone"
 )
 
-// selectWanted yields a row per zone and pool that a server is in.
-const selectWanted = `SELECT z.name, z.name_case, z.kind, z.id, e.id, e.serial, e.soa, m.incarnation, m.pool_id, m.first_feed, z.priority, e.octets
+// selectWanted yields a row per zone and pool that a server is in, from the pools on.
+const selectWanted = wantedColumns + `
 	FROM zones z
 	JOIN memberships m ON m.zone_id = z.id AND m.deleted_at IS NULL
 	JOIN server_pools p ON p.pool_id = m.pool_id AND p.left_at IS NULL
 	JOIN editions e ON e.zone_id = z.id
-	WHERE p.server_id = ? AND z.deleted_at IS NULL AND (z.kind = 'zone' OR z.kind = 'marker'
+	WHERE ` + isWanted
+
+// selectWantedAmong is the same for some names, from these on: SQLite keeps the order
+// of a CROSS JOIN, where it would else read all members of a pool for them.
+const selectWantedAmong = wantedColumns + `
+	FROM zones z CROSS JOIN server_pools p CROSS JOIN memberships m JOIN editions e ON e.zone_id = z.id
+	WHERE m.zone_id = z.id AND m.pool_id = p.pool_id AND m.deleted_at IS NULL AND p.left_at IS NULL AND ` + isWanted
+
+const (
+	wantedColumns = `SELECT z.name, z.name_case, z.kind, z.id, e.id, e.serial, e.soa, m.incarnation, m.pool_id, m.first_feed, z.priority, e.octets`
+	isWanted      = `p.server_id = ? AND z.deleted_at IS NULL AND (z.kind = 'zone' OR z.kind = 'marker'
 		AND EXISTS (SELECT 1 FROM markers k WHERE k.server_id = p.server_id AND k.name = z.name))`
+)
 
 // wantedMerger folds the rows of a zone, which follow each other, into one.
 type wantedMerger struct {
@@ -86,7 +97,7 @@ func (s *Store) WantedOne(ctx context.Context, server int64, name zone.Name) (fl
 		out = v
 		return nil
 	}}
-	if err := s.each(ctx, w.scan, selectWanted+` AND z.name = ? ORDER BY m.pool_id`, server, []byte(name.Key())); err != nil {
+	if err := s.each(ctx, w.scan, selectWantedAmong+` AND z.name = ? ORDER BY m.pool_id`, server, []byte(name.Key())); err != nil {
 		return fleet.Wanted{}, err
 	}
 	if err := w.flush(); err != nil {
@@ -108,7 +119,7 @@ func (s *Store) WantedAmong(ctx context.Context, server int64, names []zone.Name
 			out = append(out, v)
 			return nil
 		}}
-		if err := in(ctx, t, keysOf(names), w.scan, selectWanted+` AND z.name IN (?) ORDER BY z.name, m.pool_id`, server); err != nil {
+		if err := in(ctx, t, keysOf(names), w.scan, selectWantedAmong+` AND z.name IN (?) ORDER BY z.name, m.pool_id`, server); err != nil {
 			return err
 		}
 		return w.flush()
@@ -146,14 +157,13 @@ func (s *Store) Witnesses(ctx context.Context, server int64, yield func(zone.Key
 
 // selectTombstones yields the zones that a server once should have had: those
 // whose membership in one of its pools ended, and those in pools that it left.
-// Names that it should have now are left out.
+// Names that it should have now are left out. It goes from the names on, as
+// selectWantedAmong does.
 const selectTombstones = `SELECT z.name, z.name_case, z.id, m.incarnation, COALESCE(m.last_serial, e.serial),
 		COALESCE(m.deleted_at, p.left_at) AS ended, CASE WHEN z.purged_at IS NULL THEN 1 ELSE 0 END
-	FROM server_pools p
-	JOIN memberships m ON m.pool_id = p.pool_id AND (m.deleted_at IS NOT NULL OR p.left_at IS NOT NULL)
-	JOIN zones z ON z.id = m.zone_id AND z.kind = 'zone'
-	JOIN editions e ON e.zone_id = z.id
-	WHERE p.server_id = ? AND NOT EXISTS (SELECT 1 FROM zones y
+	FROM zones z CROSS JOIN server_pools p CROSS JOIN memberships m JOIN editions e ON e.zone_id = z.id
+	WHERE m.zone_id = z.id AND m.pool_id = p.pool_id AND (m.deleted_at IS NOT NULL OR p.left_at IS NOT NULL) AND z.kind = 'zone'
+		AND p.server_id = ? AND NOT EXISTS (SELECT 1 FROM zones y
 		JOIN memberships n ON n.zone_id = y.id AND n.deleted_at IS NULL
 		JOIN server_pools q ON q.pool_id = n.pool_id AND q.server_id = p.server_id AND q.left_at IS NULL
 		WHERE y.name = z.name AND y.kind = 'zone' AND y.deleted_at IS NULL)`
