@@ -60,30 +60,32 @@ func (d *driver) addAll(ctx context.Context, zones []nameserver.ZoneConfig, temp
 		return nil
 	}
 	return d.transact(ctx, func(c *channel) error {
-		requests := make([][]unit, len(todo))
-		for n, i := range todo {
-			requests[n] = []unit{{itemCommand: "zone-status", itemZone: nameText(zones[i].Name), itemFilters: "r"}}
-		}
-		_, said, err := c.small(ctx, requests...)
+		_, said, err := c.many(ctx, len(todo), func(n int) []unit {
+			return []unit{{itemCommand: "zone-status", itemZone: nameText(zones[todo[n]].Name), itemFilters: "r"}}
+		})
 		if err != nil {
 			return err
 		}
-		// A zone that an operator has unset may have left a journal.
 		var missing []int
-		requests = requests[:0]
 		for n, i := range todo {
 			switch {
 			case errors.Is(said[n], nameserver.ErrNoZone):
 				missing = append(missing, i)
-				name := nameText(zones[i].Name)
-				requests = append(requests, purge(name, purgeJournal), append([]unit{confUnit("conf-set", "zone", name, "", "")}, setUnits(name, itemsOf(zones[i], templates[i]))...))
 			case said[n] == nil:
 				errs[i] = nameserver.ErrExists
 			default:
 				errs[i] = said[n]
 			}
 		}
-		_, said, err = c.small(ctx, requests...)
+		// Two requests each: a zone that an operator has unset may have left a journal.
+		_, said, err = c.many(ctx, 2*len(missing), func(n int) []unit {
+			i := missing[n/2]
+			name := nameText(zones[i].Name)
+			if n%2 == 0 {
+				return purge(name, purgeJournal)
+			}
+			return append([]unit{confUnit("conf-set", "zone", name, "", "")}, setUnits(name, itemsOf(zones[i], templates[i]))...)
+		})
 		if err != nil {
 			return err
 		}

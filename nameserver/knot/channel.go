@@ -103,22 +103,22 @@ func (c *channel) close() {
 	_ = c.conn.Close()
 }
 
-// ask sends requests, all of them at once, and gives each unit of their answers to
-// got with the number of its request. got's error ends the channel, and is
-// returned as it is; so does every other error, after which it is not known which
-// requests were carried out.
-func (c *channel) ask(ctx context.Context, requests [][]unit, got func(i int, u unit) error) error {
+// ask sends n requests, all of them at once, and gives each unit of their answers to
+// got with the number of its request. Each is made when it is sent: there may be
+// hundreds of thousands. got's error ends the channel, and is returned as it is; so
+// does every other error, after which it is not known which requests were carried out.
+func (c *channel) ask(ctx context.Context, n int, request func(i int) []unit, got func(i int, u unit) error) error {
 	if c.err != nil {
 		return c.err
 	}
-	err := c.exchange(ctx, requests, got)
+	err := c.exchange(ctx, n, request, got)
 	if err != nil {
 		c.err = err
 	}
 	return err
 }
 
-func (c *channel) exchange(ctx context.Context, requests [][]unit, got func(i int, u unit) error) error {
+func (c *channel) exchange(ctx context.Context, n int, request func(i int) []unit, got func(i int, u unit) error) error {
 	if ctx.Err() != nil {
 		return c.broken(ctx, ctx.Err())
 	}
@@ -128,9 +128,9 @@ func (c *channel) exchange(ctx context.Context, requests [][]unit, got func(i in
 	// The server answers while it reads: both ends would wait for ever if requests
 	// were written first.
 	sent := make(chan error, 1)
-	go func() { sent <- c.send(requests) }()
+	go func() { sent <- c.send(n, request) }()
 	err := func() error {
-		for i := range requests {
+		for i := range n {
 			for {
 				kind, u, err := readUnit(c.in)
 				if err != nil {
@@ -165,12 +165,12 @@ func (c *channel) exchange(ctx context.Context, requests [][]unit, got func(i in
 }
 
 // send writes requests.
-func (c *channel) send(requests [][]unit) error {
+func (c *channel) send(n int, request func(i int) []unit) error {
 	out := bufio.NewWriterSize(c.conn, 1<<16)
 	var b []byte
-	for _, r := range requests {
+	for i := range n {
 		var err error
-		if b, err = appendRequest(b[:0], r); err != nil {
+		if b, err = appendRequest(b[:0], request(i)); err != nil {
 			return err
 		}
 		_ = c.conn.SetWriteDeadline(time.Now().Add(commitTime))

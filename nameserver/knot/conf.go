@@ -70,14 +70,18 @@ func says(err error, what string) bool {
 // maxSmall is how many units an answer may have that is kept in memory.
 const maxSmall = 1 << 20
 
-// small asks for what must be little, and returns the units of each answer. An
-// error that knotd says is that of its request; the first of them is returned as
-// well.
+// small asks for what must be little, and returns the units of each answer, and the
+// error that knotd says of each request.
 func (c *channel) small(ctx context.Context, requests ...[]unit) (answers [][]unit, errs []error, err error) {
-	answers, errs = make([][]unit, len(requests)), make([]error, len(requests))
-	n := 0
-	err = c.ask(ctx, requests, func(i int, u unit) error {
-		if n++; n > maxSmall {
+	return c.many(ctx, len(requests), func(i int) []unit { return requests[i] })
+}
+
+// many is small for requests that are made when they are sent.
+func (c *channel) many(ctx context.Context, n int, request func(i int) []unit) (answers [][]unit, errs []error, err error) {
+	answers, errs = make([][]unit, n), make([]error, n)
+	units := 0
+	err = c.ask(ctx, n, request, func(i int, u unit) error {
+		if units++; units > maxSmall {
 			return fmt.Errorf("%w: more than %d units", nameserver.ErrAnswer, maxSmall)
 		}
 		if e := refusal(u); e != nil {
@@ -100,6 +104,9 @@ func (c *channel) one(ctx context.Context, units ...unit) ([]unit, error) {
 	}
 	return answers[0], errs[0]
 }
+
+// just is the one request of a unit.
+func just(u unit) func(int) []unit { return func(int) []unit { return []unit{u} } }
 
 func command(name string) unit { return unit{itemCommand: name} }
 

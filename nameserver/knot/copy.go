@@ -52,7 +52,7 @@ func (d *driver) Export(ctx context.Context, name zone.Name) (nameserver.Export,
 // content reads a zone as it is served.
 func (c *channel) content(ctx context.Context, name zone.Name) (*zone.Snapshot, error) {
 	b := zone.NewBuilder(name, 0)
-	err := c.ask(ctx, [][]unit{{{itemCommand: "zone-read", itemZone: nameText(name)}}}, func(_ int, u unit) error {
+	err := c.ask(ctx, 1, just(unit{itemCommand: "zone-read", itemZone: nameText(name)}), func(_ int, u unit) error {
 		if err := refusal(u); err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func (c *channel) zoneConfs(ctx context.Context) (map[string]*zoneConf, error) {
 		}
 		name, now = "", zoneConf{}
 	}
-	err := c.ask(ctx, [][]unit{{confUnit("conf-read", "zone", "", "", "")}}, func(_ int, u unit) error {
+	err := c.ask(ctx, 1, just(confUnit("conf-read", "zone", "", "", "")), func(_ int, u unit) error {
 		if err := refusal(u); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (c *channel) statuses(ctx context.Context, zoneName string, got func(status
 	if zoneName == "" {
 		q[itemFilters] = "rsc" // role, serial, catalog
 	}
-	err := c.ask(ctx, [][]unit{{q}}, func(_ int, u unit) error {
+	err := c.ask(ctx, 1, just(q), func(_ int, u unit) error {
 		if err := refusal(u); err != nil {
 			return err
 		}
