@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"dnsctl/nameserver"
 	"dnsctl/report"
@@ -53,11 +55,11 @@ func (r *run) subscribe(ctx context.Context) {
 }
 
 // join waits for zones that come with the catalog: nothing is asked of the server but
-// to look at it. They are proven as if they had been added.
+// to look at it, and in which order they come is its own affair. They are proven as if
+// they had been added.
 func (r *run) join(ctx context.Context, steps []*plan.Step) {
-	for _, st := range steps {
-		if w, ok := r.reread(ctx, st); ok {
-			st.Config = r.s.ZoneConfig(w)
+	for batch := range slices.Chunk(steps, addBatch) {
+		for _, st := range r.rereadAll(ctx, batch, math.MaxInt64) {
 			st.Config.Member = true
 			st.Outcome = started
 		}
