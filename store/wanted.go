@@ -127,6 +127,24 @@ func (s *Store) WantedAmong(ctx context.Context, server int64, names []zone.Name
 	return out, err
 }
 
+// Moved yields those of the zones that a server should have whose membership began
+// after a position of the feed, and whose name had another one before: they came from
+// another pool, or were deleted and made again. They come in no order.
+func (s *Store) Moved(ctx context.Context, server, after int64, yield func(zone.Key) error) error {
+	return s.each(ctx, func(rows *sqlx.Rows) error {
+		var key []byte
+		if err := rows.Scan(&key); err != nil {
+			return err
+		}
+		return yield(zone.Key(key))
+	}, `SELECT DISTINCT z.name
+		FROM server_pools p
+		JOIN memberships m ON m.pool_id = p.pool_id AND m.deleted_at IS NULL AND m.first_feed > ?
+		JOIN zones z ON z.id = m.zone_id AND z.deleted_at IS NULL AND z.kind = 'zone'
+		WHERE p.server_id = ? AND p.left_at IS NULL AND EXISTS (SELECT 1 FROM zones y
+			JOIN memberships o ON o.zone_id = y.id AND o.deleted_at IS NOT NULL WHERE y.name = z.name)`, after, server)
+}
+
 // Witnesses yields, of the zones that a server should have, the RRsets of the apex
 // that change with the content: the SOA's signatures, and ZONEMD (RFC 8976). They
 // come in canonical order of zones, their owners in lower case.

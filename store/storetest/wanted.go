@@ -163,6 +163,18 @@ var wantedTests = map[string]func(*testing.T, *env){
 		if d := all[1]; d.ZoneID != deleted.ID || d.LastSerial != 4 || !d.Kept || d.Deleted.IsZero() || len(d.Incarnation) != 32 {
 			t.Errorf("tombstone %+v", d)
 		}
+		head, _ := e.Head(t.Context())
+		for after, want := range map[int64]string{0: "moved.example.", head: ""} {
+			var found []string
+			err := e.Moved(t.Context(), w.ID, after, func(k zone.Key) error {
+				n, err := k.Name()
+				found = append(found, n.String())
+				return err
+			})
+			if err != nil || strings.Join(found, " ") != want {
+				t.Errorf("moved %v, %v, want %q", found, err, want)
+			}
+		}
 		some, err := e.TombstonesAmong(t.Context(), v.ID, []zone.Name{name("stays.example."), name("moved.example."), name("none.example."), name("again.example.")})
 		if err != nil || !slices.Equal(some, []fleet.Tombstone{all[0], all[2]}) {
 			t.Errorf("some are %+v, %v", some, err)
@@ -174,6 +186,10 @@ var wantedTests = map[string]func(*testing.T, *env){
 		c := newZone(content(t, "again.example.", 8, 1), eu)
 		c.After = &six
 		e.commit(fleet.Commit{Creates: []fleet.Create{c}})
+		made := 0
+		if err := e.Moved(t.Context(), v.ID, head, func(zone.Key) error { made++; return nil }); err != nil || made != 1 {
+			t.Errorf("%d zones were made again, %v", made, err)
+		}
 		if names, _ := e.tombstones(v); !slices.Equal(names, []string{"deleted.example.", "moved.example."}) {
 			t.Errorf("tombstones %v", names)
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // list is the zones of a nameserver, kept small: what many of them have in common
-// is there once. Each takes some 80 octets with its name.
+// is there once. Each takes some 70 octets with its name.
 type list struct {
 	zones  []listed
 	kinds  []nameserver.ZoneState // without names and serials
@@ -21,7 +21,6 @@ type list struct {
 type listed struct {
 	key    zone.Key
 	soa    uint64 // hash of the wanted SOA
-	since  int64  // position of the feed at which it came to be wanted
 	kind   uint32 // number in kinds
 	serial zone.Serial
 	want   zone.Serial

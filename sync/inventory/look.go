@@ -104,7 +104,7 @@ func (l *look) match(ctx context.Context) error {
 			return nil
 		}
 		e := &l.list.zones[i]
-		e.want, e.soa, e.since, e.pools, e.stand = w.Serial, l.hash(w.SOA), w.FirstFeed, l.list.setOf(w.Pools), agreed
+		e.want, e.soa, e.pools, e.stand = w.Serial, l.hash(w.SOA), l.list.setOf(w.Pools), agreed
 		_, closely := l.o.Closely[k]
 		h := plan.Have{ZoneState: l.list.state(e), Probe: plan.Probe{Asked: true, Serves: true, Serial: w.Serial, SOA: w.SOA}}
 		if !l.o.Brief || closely || !l.in.Agrees(&w, &h) {
@@ -242,17 +242,27 @@ func (l *look) fetch(ctx context.Context) error {
 const settingsBatch = 5000
 
 // settings reads primaries and keys of zones where the inventory does not tell: of
-// all that are not in agreement; of those that came, or went to another pool, since
-// the marker was moved last, as the server may have them with the key of the pool
-// before (it was drained meanwhile); of a tenth of the rest that changes from hour to
-// hour; and of all when deep, or when the server is not proven yet: one that was
-// taken over has its zones from another primary, with our serials.
+// all that are not in agreement; of those that went to another pool since the marker
+// was moved last, as the server may have them with the key of the pool before (it was
+// drained meanwhile); of a tenth of the rest that changes from hour to hour; and of all
+// when deep, or when the server is not proven yet: one that was taken over has its
+// zones from another primary, with our serials.
 func (l *look) settings(ctx context.Context) error {
 	if l.Driver.Capabilities().ListsPrimaries {
 		return nil
 	}
 	all := l.o.Deep || l.Server.State == fleet.Joining && !l.o.Again
 	turn := uint32(l.f.Now().Unix() / 3600)
+	moved := make(map[zone.Key]bool)
+	if l.in.Marker.State == plan.MarkerSound && !all {
+		err := l.f.Store.Moved(ctx, l.Server.ID, l.in.Marker.Pos, func(k zone.Key) error {
+			moved[k] = true
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read which zones of server %s moved: %w", l.Server.Name, err)
+		}
+	}
 	var chosen []int32
 	for i := range l.list.zones {
 		e := &l.list.zones[i]
@@ -266,8 +276,7 @@ func (l *look) settings(ctx context.Context) error {
 		sum := fnv.New32a()
 		_, _ = sum.Write([]byte(e.key))
 		fine := e.stand == agreed || w != nil && l.in.Agrees(w, h)
-		late := l.in.Marker.State == plan.MarkerSound && e.since > l.in.Marker.Pos
-		if all || closely || !fine || late || (sum.Sum32()+turn)%10 == 0 {
+		if all || closely || !fine || moved[e.key] || (sum.Sum32()+turn)%10 == 0 {
 			chosen = append(chosen, int32(i))
 		}
 	}

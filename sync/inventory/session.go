@@ -34,6 +34,9 @@ type Store interface {
 	// Witnesses yields the RRsets of the server's zones that change with their content,
 	// in canonical order of zones: the SOA's RRSIG, and ZONEMD.
 	Witnesses(ctx context.Context, server int64, yield func(zone.Key, zone.RRset) error) error
+	// Moved yields the server's zones whose membership began after a position of the
+	// feed and that, or others of their names, had another one before, in any order.
+	Moved(ctx context.Context, server, after int64, yield func(zone.Key) error) error
 	// WantedAmong is those of the names, none of them twice, that are wanted there.
 	WantedAmong(ctx context.Context, server int64, names []zone.Name) ([]fleet.Wanted, error)
 	// TombstonesAmong is the names, none of them twice, that the server once should
