@@ -217,28 +217,39 @@ func (d *driver) each(ctx context.Context, yield func(status) error) error {
 	return nil
 }
 
-// count is how many zones NSD has, as its statistics say.
+// count is how many zones NSD has, as its statistics say. Newer ones count each kind
+// under its old name as well.
 func (d *driver) count(ctx context.Context) (n int, err error) {
 	lines, err := d.statistics(ctx)
 	if err != nil {
 		return 0, err
 	}
-	kinds := 0
+	return readCount(lines)
+}
+
+func readCount(lines []string) (int, error) {
+	primaries, secondaries := -1, -1
 	for _, l := range lines {
 		key, value, _ := strings.Cut(l, "=")
+		var kind *int
 		switch key {
-		case "zone.master", "zone.primary", "zone.slave", "zone.secondary":
-			some, err := strconv.Atoi(value)
-			if err != nil || some < 0 {
-				return 0, fmt.Errorf("nsd stats_noreset: %w: %q", nameserver.ErrAnswer, printable(l))
-			}
-			n, kinds = n+some, kinds+1
+		case "zone.master", "zone.primary":
+			kind = &primaries
+		case "zone.slave", "zone.secondary":
+			kind = &secondaries
+		default:
+			continue
 		}
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 || *kind >= 0 && *kind != n {
+			return 0, fmt.Errorf("nsd stats_noreset: %w: %q", nameserver.ErrAnswer, printable(l))
+		}
+		*kind = n
 	}
-	if kinds != 2 {
+	if primaries < 0 || secondaries < 0 {
 		return 0, fmt.Errorf("nsd stats_noreset: %w: it does not say how many zones there are", nameserver.ErrAnswer)
 	}
-	return n, nil
+	return primaries + secondaries, nil
 }
 
 // look reads one zone's status.
