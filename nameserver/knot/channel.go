@@ -111,14 +111,28 @@ func (c *channel) ask(ctx context.Context, n int, request func(i int) []unit, go
 	if c.err != nil {
 		return c.err
 	}
-	err := c.exchange(ctx, n, request, got)
+	return c.exchange(ctx, n, request, n, got)
+}
+
+// next reads an answer more, to the last request: knotd answers each command of one.
+func (c *channel) next(ctx context.Context) error {
+	var said error
+	err := c.exchange(ctx, 0, nil, 1, func(_ int, u unit) error {
+		said = errors.Join(said, refusal(u))
+		return nil
+	})
+	return errors.Join(err, said)
+}
+
+func (c *channel) exchange(ctx context.Context, n int, request func(i int) []unit, answers int, got func(i int, u unit) error) error {
+	err := c.exchanged(ctx, n, request, answers, got)
 	if err != nil {
 		c.err = err
 	}
 	return err
 }
 
-func (c *channel) exchange(ctx context.Context, n int, request func(i int) []unit, got func(i int, u unit) error) error {
+func (c *channel) exchanged(ctx context.Context, n int, request func(i int) []unit, answers int, got func(i int, u unit) error) error {
 	if ctx.Err() != nil {
 		return c.broken(ctx, ctx.Err())
 	}
@@ -130,7 +144,7 @@ func (c *channel) exchange(ctx context.Context, n int, request func(i int) []uni
 	sent := make(chan error, 1)
 	go func() { sent <- c.send(n, request) }()
 	err := func() error {
-		for i := range n {
+		for i := range answers {
 			for {
 				kind, u, err := readUnit(c.in)
 				if err != nil {

@@ -221,7 +221,10 @@ func (d *driver) begin(ctx context.Context) (c *channel, mark string, err error)
 		// never a transaction of ours without its mark, nor the mark in another's.
 		_, err = c.one(ctx, command("conf-begin"), confUnit("conf-set", "template", markID, "", ""), confUnit("conf-set", "template", markID, "comment", mark))
 		if err == nil {
-			break
+			err = c.next(ctx)
+		}
+		if err == nil {
+			return c, mark, nil
 		}
 		if !says(err, saysBusy) {
 			d.abort(ctx, c, mark)
@@ -250,14 +253,6 @@ func (d *driver) begin(ctx context.Context) (c *channel, mark string, err error)
 			return nil, "", errors.Join(busy(), err)
 		}
 	}
-	// knotd 3.2 ends the answer to such a request twice: the rest goes with its
-	// connection, on which the transaction does not depend.
-	c.close()
-	if c, err = connect(ctx, d.to); err != nil {
-		d.abandon(ctx, mark)
-		return nil, "", err
-	}
-	return c, mark, nil
 }
 
 func newMark() string {

@@ -73,7 +73,7 @@ func (d *driver) Info(ctx context.Context) (nameserver.Info, error) {
 			return errs[0]
 		}
 		if len(answers[0]) > 0 {
-			_, info.Version, _ = strings.Cut(answers[0][0][itemData], "Version: ")
+			info.Version = strings.TrimPrefix(answers[0][0][itemData], "Version: ") // which 3.4 leaves out
 		}
 		if info.Version == "" {
 			return fmt.Errorf("%w: no version", nameserver.ErrAnswer)
