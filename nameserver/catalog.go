@@ -20,8 +20,14 @@ func (r Release) String() string { return fmt.Sprintf("%d.%d", r.Major, r.Minor)
 
 var releaseText = regexp.MustCompile(`\b(\d{1,6})\.(\d{1,6})\b`)
 
-// releaseOf reads the release that a server says in its version.
-func releaseOf(version string) (Release, bool) {
+// Before says whether it came earlier than another.
+func (r Release) Before(o Release) bool {
+	return r.Major < o.Major || r.Major == o.Major && r.Minor < o.Minor
+}
+
+// ReleaseOf reads the release that a server says in its version; false when it says
+// none.
+func ReleaseOf(version string) (Release, bool) {
 	m := releaseText.FindStringSubmatch(version)
 	if m == nil {
 		return Release{}, false
@@ -44,8 +50,8 @@ func CheckCatalog(t Type, s fleet.Server, i Info) error {
 		return report.Fail(report.ExitUsage, fmt.Errorf("server %s, of type %s, %w", s.Name, t.Name(), ErrNoCatalogs), hint)
 	}
 	since := x.CatalogsSince()
-	has, known := releaseOf(i.Version)
-	if !known || has.Major > since.Major || has.Major == since.Major && has.Minor >= since.Minor {
+	has, known := ReleaseOf(i.Version)
+	if !known || !has.Before(since) {
 		return nil // one that does not say its version shows at the first zone
 	}
 	return report.Fail(report.ExitUsage, fmt.Errorf("server %s %w: it is %s, and catalog zones came with %s", s.Name, ErrNoCatalogs, Printable(i.Version), since),

@@ -147,7 +147,6 @@ options {
 	listen-on-v6 { none; };
 	pid-file "named.pid";
 	session-keyfile none;
-	lock-file none;
 	recursion %s;
 	dnssec-validation no;
 	%s

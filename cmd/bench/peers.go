@@ -31,7 +31,7 @@ options {
 	directory %q;
 	listen-on port %s { 127.0.0.1; };
 	listen-on-v6 { none; };
-	pid-file none; session-keyfile none; lock-file none;
+	pid-file none; session-keyfile none;
 	recursion no; dnssec-validation no; notify no; empty-zones-enable no;
 	minimal-responses yes; zone-statistics none;
 	allow-transfer { 127.0.0.1; key bench; };

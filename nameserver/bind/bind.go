@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dnsctl/dnsclient"
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
 	"dnsctl/secret"
@@ -73,6 +74,9 @@ func (Type) Open(t nameserver.Target) (nameserver.Driver, error) {
 		stats:    "http://" + e.stats.String(),
 		view:     e.view,
 		transfer: t.Transfer,
+		key:      t.Key,
+		dns:      &dnsclient.Client{},
+		addr:     t.Server.ProbeAddr(),
 	}, nil
 }
 

@@ -52,55 +52,6 @@ func (d *driver) check(ctx context.Context, z nameserver.ZoneConfig) error {
 	return nil
 }
 
-// checkKey makes sure that named knows a TSIG key. The list is read once, and
-// again when a key is not on it.
-func (d *driver) checkKey(ctx context.Context, key zone.Name) error {
-	key = key.Lower()
-	if d.keys[key] {
-		return nil
-	}
-	text, err := d.control.do(ctx, "tsig-list")
-	if err != nil && !isResult(err, resultNotFound) { // 23: it has no keys at all
-		return err
-	}
-	if d.keys, err = readKeys(text, d.view); err != nil {
-		return err
-	}
-	if !d.keys[key] {
-		return fmt.Errorf("%w: it has no TSIG key %s; declare it in named.conf and run rndc reconfig", nameserver.ErrRefused, key)
-	}
-	return nil
-}
-
-// readKeys reads tsig-list's lines: view "V"; type "static"; key "K";
-func readKeys(text, view string) (map[zone.Name]bool, error) {
-	list, err := parseConfig(text)
-	if err != nil {
-		return nil, fmt.Errorf("rndc tsig-list: %w: %w", nameserver.ErrAnswer, err)
-	}
-	keys := map[zone.Name]bool{}
-	in := ""
-	for _, s := range list {
-		if len(s.words) != 2 {
-			continue
-		}
-		switch value := s.words[1].text; s.words[0].text {
-		case "view":
-			in = value
-		case "key":
-			if in != view {
-				continue
-			}
-			name, err := zone.ParseName(value)
-			if err != nil {
-				return nil, fmt.Errorf("rndc tsig-list: %w: %w", nameserver.ErrAnswer, err)
-			}
-			keys[name.Lower()] = true
-		}
-	}
-	return keys, nil
-}
-
 // Change gives a zone the settings of z.
 //
 // modzone says "reconfigured" to a new type or file as well, shows it, and goes
@@ -222,7 +173,7 @@ func (d *driver) delete(ctx context.Context, name zone.Name) error {
 	switch {
 	case errors.Is(err, nameserver.ErrNoZone):
 		return nil
-	case err != nil && !isResult(err, resultNotLoaded):
+	case err != nil && !hasReason(err, notLoaded):
 		return fmt.Errorf("prove it gone: %w", err)
 	}
 	return fmt.Errorf("prove it gone: %w: the zone is still there", nameserver.ErrRefused)

@@ -109,7 +109,7 @@ func namedConf(r nameserver.ConfigRequest, e endpoints, control key) string {
 
 	p("options {\n")
 	p("\tdirectory %s;\n", quote(dataDir(r)))
-	p("\tpid-file \"named.pid\";\n\tsession-keyfile none;\n\tlock-file none;\n\n")
+	p("\tpid-file \"named.pid\";\n\tsession-keyfile none;\n\n")
 	addr := r.Server.Address.Addr().Unmap()
 	v4, v6 := addr.String(), "none"
 	if addr.Is6() {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
+	"dnsctl/dnsclient"
 	"dnsctl/nameserver"
 	"dnsctl/zone"
 )
@@ -18,7 +20,12 @@ type driver struct {
 	stats    string // URL without a path
 	view     string
 	transfer func(ctx context.Context, name zone.Name) (*zone.Snapshot, error)
-	keys     map[zone.Name]bool // TSIG keys of the view, as last listed
+	key      func(ctx context.Context, name zone.Name) (nameserver.KeyConfig, error)
+	dns      *dnsclient.Client
+	addr     netip.AddrPort     // where it is asked over DNS
+	keys     map[zone.Name]bool // TSIG keys of the view, as far as they are known
+
+	countsDeleted bool // among its zones, as of the last count
 }
 
 var (
@@ -86,11 +93,12 @@ func (d *driver) inventory(ctx context.Context, yield func(nameserver.ZoneState)
 	if err != nil {
 		return err
 	}
-	var here, elsewhere int // zones that are not built in
+	var here, elsewhere, builtin int
 	views, err := readStats(ctx, d.stats, func(view string, z statsZone) error {
 		ours := view == d.view && z.Class == "IN"
 		switch {
 		case z.Type == "builtin":
+			builtin++
 		case ours:
 			here++
 		default:
@@ -111,12 +119,16 @@ func (d *driver) inventory(ctx context.Context, yield func(nameserver.ZoneState)
 	if err := d.checkViews(views); err != nil {
 		return err
 	}
-	if here > 0 {
+	if here > 0 || d.countsDeleted && builtin > 0 {
 		return nil
 	}
-	// Each view but _bind has one more zone, of trust anchors, and each zone
-	// that is signed inline counts twice.
-	return d.checkEmpty(ctx, managed, 2*elsewhere+len(views)-1)
+	explained := 0
+	if !d.countsDeleted {
+		// Each view but _bind has one more zone, of trust anchors, and each zone
+		// that is signed inline counts twice.
+		explained = 2*elsewhere + len(views) - 1
+	}
+	return d.checkEmpty(ctx, managed, explained)
 }
 
 // checkViews makes sure that our view is one of the server's.
@@ -144,10 +156,13 @@ func (d *driver) countZones(ctx context.Context) (int, error) {
 	if _, err := fmt.Sscanf(readLines(text)["number of zones"], "%d (%d automatic)", &all, &automatic); err != nil {
 		return 0, fmt.Errorf("rndc status: %w: no number of zones", nameserver.ErrAnswer)
 	}
+	has, known := nameserver.ReleaseOf(readLines(text)["version"])
+	d.countsDeleted = known && !has.Before(nameserver.Release{Major: 9, Minor: 20})
 	return all - automatic, nil
 }
 
-// lingering is how long zones that were just deleted may still be counted.
+// lingering is how long zones that were just deleted may still be counted. named 9.20
+// may count them for ever; there it counts as no zones that built-in ones are listed.
 const lingering = 5 * time.Second
 
 // checkEmpty fails when the statistics channel lists no zone though named
@@ -177,6 +192,11 @@ func (d *driver) checkEmpty(ctx context.Context, managed, explained int) error {
 func isResult(err error, code int) bool {
 	var r *resultError
 	return errors.As(err, &r) && r.code == code
+}
+
+func hasReason(err error, reason string) bool {
+	var r *resultError
+	return errors.As(err, &r) && r.reason == reason
 }
 
 // stateOf reads one entry of the list. A zone without a serial has no content:
@@ -236,7 +256,7 @@ func (d *driver) Zone(ctx context.Context, name zone.Name) (nameserver.ZoneState
 func (d *driver) look(ctx context.Context, name zone.Name) (details, error) {
 	z := details{ZoneState: nameserver.ZoneState{Name: name.Lower()}}
 	status, err := d.control.do(ctx, "zonestatus "+d.at(name))
-	unloaded := isResult(err, resultNotLoaded)
+	unloaded := hasReason(err, notLoaded)
 	if err != nil && !unloaded {
 		return z, err
 	}

@@ -36,13 +36,16 @@ const (
 	expiry         = 60               // seconds that a command of ours is good for
 )
 
-// Result codes of commands (lib/isc/include/isc/result.h).
+// Result codes of commands (lib/isc/include/isc/result.h). Those of named's libraries
+// have other numbers in other releases, and are known by their words.
 const (
-	resultExists    = 18
-	resultNotFound  = 23
-	resultFailure   = 25
-	resultNoFile    = 38
-	resultNotLoaded = 123
+	resultExists   = 18
+	resultNotFound = 23
+	resultFailure  = 25
+	resultNoFile   = 38
+
+	notLoaded      = "zone not loaded"
+	unknownCommand = "unknown command"
 )
 
 // resultError is named's own refusal of a command.

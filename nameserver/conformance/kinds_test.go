@@ -35,8 +35,8 @@ func kinds() []kind {
 		{name: "BIND", typ: bind.New(), start: startBIND, adopt: adoptBIND, limits: true, gap: true, ixfr: true},
 		{name: "NSD", typ: nsd.New(), start: startNSD, adopt: adoptNSD, limits: true, gap: true, ixfr: true, folds: true, blind: true, wildcards: true},
 		{name: "Knot DNS", typ: knot.New(), start: startKnot, adopt: adoptKnot, limits: true, ixfr: true, open: true, folds: true},
-		{name: "PowerDNS on SQLite", typ: powerdns.New(), start: pdns(testbed.PowerDNSSQLite), adopt: adoptPowerDNS, folds: true},
-		{name: "PowerDNS on PostgreSQL", typ: powerdns.New(), start: pdns(testbed.PowerDNSPostgres), adopt: adoptPowerDNS, database: newPostgres, folds: true},
+		{name: "PowerDNS on SQLite", typ: powerdns.New(), start: pdns(testbed.PowerDNSSQLite), adopt: adoptPowerDNS, folds: true, pointers: true},
+		{name: "PowerDNS on PostgreSQL", typ: powerdns.New(), start: pdns(testbed.PowerDNSPostgres), adopt: adoptPowerDNS, database: newPostgres, folds: true, pointers: true},
 	}
 }
 
