@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"dnsctl/nameserver"
 	"dnsctl/zone"
@@ -25,8 +26,44 @@ func (d *driver) Add(ctx context.Context, z nameserver.ZoneConfig) error {
 	return nil
 }
 
+// add adds a zone. named 9.20 forgets a zone's settings a moment after delzone: those of
+// one that comes back at once may go along, and it would be gone after a restart. So
+// before one that was deleted comes back, a command is sent for which all of named's
+// threads stop, and end what they had begun; afterwards it is looked at, and added once
+// more if need be.
 func (d *driver) add(ctx context.Context, name zone.Name, block string) error {
-	_, err := d.control.do(ctx, "addzone "+d.at(name)+" "+block)
+	again := d.deleted[name.Lower()]
+	for pause := 20 * time.Millisecond; ; pause *= 3 {
+		if again {
+			if _, err := d.control.do(ctx, "serve-stale status"); err != nil {
+				return err
+			}
+		}
+		if _, err := d.control.do(ctx, "addzone "+d.at(name)+" "+block); err != nil || !again {
+			return err
+		}
+		_, err := d.control.do(ctx, "showzone "+d.at(name))
+		if !isResult(err, resultFailure) || pause > commandTimeout/10 {
+			return err
+		}
+		if err := d.remove(ctx, "delzone "+d.at(name), name); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// remove carries out a delzone.
+func (d *driver) remove(ctx context.Context, command string, name zone.Name) error {
+	if d.deleted == nil {
+		d.deleted = map[zone.Name]bool{}
+	}
+	d.deleted[name.Lower()] = true
+	_, err := d.control.do(ctx, command)
 	return err
 }
 
@@ -114,7 +151,7 @@ func touchable(z details) error {
 // replace removes a zone, leaving its files, and adds it with another block; if
 // that fails, with its former one.
 func (d *driver) replace(ctx context.Context, has details, block string) error {
-	if _, err := d.control.do(ctx, "delzone "+d.at(has.Name)); err != nil {
+	if err := d.remove(ctx, "delzone "+d.at(has.Name), has.Name); err != nil {
 		return err
 	}
 	err := d.add(ctx, has.Name, block)
@@ -162,7 +199,7 @@ func (d *driver) delete(ctx context.Context, name zone.Name) error {
 	if has.file == "" || has.Role == nameserver.Primary {
 		command = "delzone " + d.at(name)
 	}
-	if _, err := d.control.do(ctx, command); err != nil {
+	if err := d.remove(ctx, command, name); err != nil {
 		var r *resultError
 		if errors.As(err, &r) && strings.Contains(r.text, "response-policy") {
 			return fmt.Errorf("%w: %w", nameserver.ErrUntouchable, err)

@@ -73,7 +73,7 @@ func (d *driver) convert(ctx context.Context, name zone.Name, text string) error
 func (d *driver) restore(ctx context.Context, has details) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
-	if _, err := d.control.do(ctx, "delzone "+d.at(has.Name)); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
+	if err := d.remove(ctx, "delzone "+d.at(has.Name), has.Name); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
 		return fmt.Errorf("put the zone back: %w", err)
 	}
 	return d.putBack(ctx, has)
@@ -122,7 +122,7 @@ func (d *driver) toPrimary(ctx context.Context, has details, want settings) erro
 // exchange removes a zone if it is there, leaving its files, and adds it with
 // another block.
 func (d *driver) exchange(ctx context.Context, name zone.Name, block string) error {
-	if _, err := d.control.do(ctx, "delzone "+d.at(name)); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
+	if err := d.remove(ctx, "delzone "+d.at(name), name); err != nil && !errors.Is(err, nameserver.ErrNoZone) {
 		return err
 	}
 	return d.add(ctx, name, block)

@@ -25,7 +25,8 @@ type driver struct {
 	addr     netip.AddrPort     // where it is asked over DNS
 	keys     map[zone.Name]bool // TSIG keys of the view, as far as they are known
 
-	countsDeleted bool // among its zones, as of the last count
+	deleted       map[zone.Name]bool // zones that were there and may come back
+	countsDeleted bool               // named does, among its zones, as of the last count
 }
 
 var (
