@@ -45,6 +45,7 @@ func (c *catalog) consumers() permit {
 			reasons = append(reasons, fmt.Sprintf("server %[1]s waits for: dnsctl server accept %[1]s", sec.server.Name))
 		case !sec.listed:
 			out.leave = false
+			sec.awaited = len(c.held) > 0
 			reasons = append(reasons, fmt.Sprintf("server %s: its zones were not listed yet", sec.server.Name))
 		case len(c.held) > 0 && (sec.health.Looked == nil || sec.health.Looked.Before(c.since)):
 			out.leave = false

@@ -18,9 +18,11 @@ import (
 // compare is the periodic safety net: a whole look at the server. What it finds
 // of our zones becomes tasks; foreign zones go when two comparisons have found
 // them. Its error wraps errBusy while another dnsctl is at work on the server: what
-// is missing there now is that one's business, and a look would only hold it up.
+// is missing there now is that one's business, and a look would only hold it up, but
+// for the one that a catalog waits for.
 func (l *leader) compare(ctx context.Context, sec *secondary, s fleet.Server) error {
-	if busy, err := apply.Busy(ctx, l.Store, s.Name, l.Holder); err != nil || busy {
+	busy, err := apply.Busy(ctx, l.Store, s.Name, l.Holder)
+	if err != nil || busy && !l.isAwaited(sec) {
 		return cmp.Or(err, errBusy)
 	}
 	ses, err := l.Fleet.Open(ctx, s)
@@ -41,6 +43,9 @@ func (l *leader) compare(ctx context.Context, sec *secondary, s fleet.Server) er
 	l.looked(sec, in.Marker)
 	l.setBlocked(sec, blockOf(in.Marker))
 	l.setListed(sec)
+	if busy { // and waits, maybe, for the catalog that waited for this list
+		return errBusy
+	}
 	p := plan.Make(in)
 	l.Metrics.compared(s.Name, apply.Report(p))
 	tasks := l.tasksOf(p)

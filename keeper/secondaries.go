@@ -24,6 +24,7 @@ type secondary struct {
 	blocked block  // why nothing may be written; guarded by leader.mu
 	dirty   bool   // the feed moved past its marker; guarded by leader.mu
 	listed  bool   // all its zones were read in this term: whose markers it carries is known; guarded by leader.mu
+	awaited bool   // a catalog waits for its zones to be listed; guarded by leader.mu
 	relook  bool   // a catalog waits for its marker to be looked at; guarded by leader.mu
 	health  health // for others to read; guarded by leader.mu
 }

@@ -115,7 +115,13 @@ func (l *leader) takeRelook(sec *secondary) bool {
 func (l *leader) setListed(sec *secondary) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sec.listed = true
+	sec.listed, sec.awaited = true, false
+}
+
+func (l *leader) isAwaited(sec *secondary) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return sec.awaited
 }
 
 func (l *leader) setDirty(sec *secondary) {
