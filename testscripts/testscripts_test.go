@@ -37,6 +37,10 @@ func (r runner) Run() int {
 // onBoth are the folders whose scripts run on PostgreSQL as well.
 var onBoth = []string{"pool", "zone", "record", "tsig", "server", "mdns", "bootstrap", "sync", "drain", "quarantine", "dbpg", "output", "examples", "fleet"}
 
+// newer is set where the nameservers are not those of Debian 12 (make test-newer): then
+// what only newer ones can is tried as well, in the folder newer.
+const newer = "DNSCTL_TEST_NEWER"
+
 func TestScripts(t *testing.T) {
 	folders, err := filepath.Glob("*/*.txtar")
 	if err != nil {
@@ -46,6 +50,9 @@ func TestScripts(t *testing.T) {
 		folders[i] = filepath.Dir(folders[i])
 	}
 	folders = slices.Compact(folders)
+	if os.Getenv(newer) == "" {
+		folders = slices.DeleteFunc(folders, func(dir string) bool { return dir == "newer" })
+	}
 	if len(folders) == 0 {
 		t.Fatal("there are no scripts")
 	}

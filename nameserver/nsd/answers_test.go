@@ -60,11 +60,17 @@ func TestZonestatusIsRead(t *testing.T) {
 			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Known: true}},
 		"ours, hidden": {"zone:\ta.example\n\tpattern: dnsctl-limited/192.0.2.1@5300/eu.\n\tstate: ok\n" + serials,
 			nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Known: true}},
-		"declared":            {"zone:\ta.example\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Declared, Serial: seven, Known: true}},
-		"a primary":           {"zone:\ta.example\n\tpattern: own\n\tnotify: \"send 192.0.2.7 with serial 4\"\n\tstate: master\n", nameserver.ZoneState{Role: nameserver.Primary, Origin: nameserver.Runtime}},
-		"a catalog":           {"zone:\ta.example\n\tpattern: own\n\tcatalog: consumer (serial: 7, # members: 2)\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Other, Origin: nameserver.Runtime, Serial: seven}},
-		"a catalog's member":  {"zone:\ta.example\n\tpattern: own\n\tcatalog-member-id: \"x.zones.catalog.example.\"\n\tstate: master\n", nameserver.ZoneState{Role: nameserver.Primary, Origin: nameserver.Cataloged}},
-		"what it says of new": {"zone:\ta.example\n" + ours + "\tstate: ok\n" + serials + "\tof-the-future: yes\n", nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Primaries: refs, Known: true}},
+		"declared":           {"zone:\ta.example\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Declared, Serial: seven, Known: true}},
+		"a primary":          {"zone:\ta.example\n\tpattern: own\n\tnotify: \"send 192.0.2.7 with serial 4\"\n\tstate: master\n", nameserver.ZoneState{Role: nameserver.Primary, Origin: nameserver.Runtime}},
+		"a catalog":          {"zone:\ta.example\n\tpattern: own\n\tcatalog: consumer (serial: 7, # members: 2)\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Other, Origin: nameserver.Runtime, Serial: seven}},
+		"a catalog's member": {"zone:\ta.example\n\tpattern: own\n\tcatalog-member-id: \"x.zones.catalog.example.\"\n\tstate: master\n", nameserver.ZoneState{Role: nameserver.Primary, Origin: nameserver.Cataloged}},
+		// As NSD 4.12 prints them.
+		"an invalid catalog":       {"zone:\tA.Example\n\tpattern: dnsctl-catalog/192.0.2.1@5300/eu.\n\tcatalog: consumer\n\tcatalog-invalid: missing version.a.example. TXT RR\n\tstate: refreshing\n" + none, nameserver.ZoneState{Role: nameserver.Other, Origin: nameserver.Runtime, Primaries: refs, Known: true}},
+		"a catalog's member, ours": {"zone:\ta.example\n" + ours + "\tcatalog-member-id: qg0kb1.zones.catalog.example.\n\tstate: ok\n" + serials + "\twait: \"7199 sec between attempts\"\n", nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Cataloged, Serial: seven, Primaries: refs, Known: true}},
+		"a member of a group":      {"zone:\ta.example\n\tpattern: open\n\tcatalog-member-id: qg0kb1.zones.catalog.example.\n\tstate: ok\n" + serials, nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Cataloged, Serial: seven}},
+		"served before it is read": {"zone:\ta.example\n" + ours + "\tstate: old-serial\n" + serials, nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Primaries: refs, Known: true}},
+		"served after":             {"zone:\ta.example\n" + ours + "\tstate: future-serial\n" + serials, nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Primaries: refs, Known: true}},
+		"what it says of new":      {"zone:\ta.example\n" + ours + "\tstate: ok\n" + serials + "\tof-the-future: yes\n", nameserver.ZoneState{Role: nameserver.Secondary, Origin: nameserver.Runtime, Serial: seven, Primaries: refs, Known: true}},
 	} {
 		list, err := readStatus(c.text)
 		if err != nil || len(list) != 1 {
@@ -107,6 +113,21 @@ func TestHalfAnswersOfZonestatusAreErrors(t *testing.T) {
 	}
 }
 
+// Newer ones count each kind under its old name as well.
+func TestZonesAreCounted(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"zone.master=1 zone.slave=2": 3, "num.queries=4 zone.primary=1 zone.secondary=2 zone.master=1 zone.slave=2": 3,
+		"zone.master=1": -1, "zone.master=1 zone.primary=1": -1, "zone.primary=1 zone.secondary=2 zone.master=0 zone.slave=2": -1,
+		"zone.master=x zone.slave=2": -1, "zone.master=-1 zone.slave=2": -1, "": -1,
+	} {
+		got, err := readCount(strings.Fields(text))
+		if want < 0 && !errors.Is(err, nameserver.ErrAnswer) || want >= 0 && (err != nil || got != want) {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+	}
+}
+
 // TestEachLineOfAddzonesHasAnAnswer is what NSD 4.6 says: errors, and it goes on; a
 // zone that is there already is "added" all the same.
 func TestEachLineOfAddzonesHasAnAnswer(t *testing.T) {
@@ -129,6 +150,12 @@ added 3 zones
 	r := lineReader{input: input, done: func(n int, err error) { got[n] = err }, each: "added", all: "added"}
 	if err := feed(answer, r.line); err != nil || !r.ended || r.next != len(input) {
 		t.Fatalf("%v, ended %v after %d", err, r.ended, r.next)
+	}
+	var refused error
+	r = lineReader{input: input[:1], done: func(_ int, err error) { refused = err }, each: "removed", all: "deleted"}
+	member := "Error: Zone is a catalog consumer member zone with id x.zones.catalog.example.\nRemove the member id from the catalog to delete this zone.\nerror for input line 'A.Test'\ndeleted 0 zones\n"
+	if err := feed(member, r.line); err != nil || !errors.Is(refused, nameserver.ErrRefused) {
+		t.Errorf("a catalog's member: %v, %v", err, refused)
 	}
 	for i, want := range wants {
 		if !errors.Is(got[i], want) {
@@ -181,6 +208,8 @@ func lines(text string) func(func(string) bool) {
 func FuzzZonestatus(f *testing.F) {
 	f.Add("zone:\ta.example\n" + ours + "\tstate: ok\n" + serials)
 	f.Add("zone:\ta.example\n\tpattern: own\n\tstate: master\nzone:\t.\n" + ours + "\tstate: expired\n" + none)
+	f.Add("zone:\ta.example\n" + ours + "\tcatalog-member-id: a18da638.zones.catalog.example.\n\tstate: future-serial\n" + serials)
+	f.Add("zone:\tCatAlog.example\n\tpattern: dnsctl-catalog/192.0.2.1@53/eu.\n\tcatalog: consumer (serial: 7, # members: 2)\n\tcatalog-invalid: no version\n\tstate: old-serial\n" + serials)
 	f.Add("error zone a not configured\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := readStatus(text)

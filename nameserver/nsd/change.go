@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,7 +190,7 @@ func (d *driver) change(ctx context.Context, z nameserver.ZoneConfig) error {
 // expired, which would count as new. That a zone has content shows in its status
 // a moment late, so it is not asked.
 func (d *driver) exchange(ctx context.Context, was status, name, pattern string) error {
-	if was.state == "ok" || was.state == "refreshing" {
+	if slices.Contains(served, was.state) {
 		if err := d.control.order(ctx, "write "+was.name); err != nil {
 			return err
 		}

@@ -270,7 +270,8 @@ func lineError(l string) error {
 		return fmt.Errorf("%w: it is declared in the nameserver's configuration file", nameserver.ErrUntouchable)
 	case strings.HasPrefix(l, "error pattern ") && strings.HasSuffix(l, " does not exist"):
 		return errNoPattern
-	case strings.HasPrefix(l, "error"), strings.HasPrefix(l, "warning"):
+	case strings.HasPrefix(l, "error"), strings.HasPrefix(l, "warning"),
+		strings.HasPrefix(l, "Error"), strings.HasPrefix(l, "Remove the member id"): // of a catalog's member, in two lines
 		return fmt.Errorf("%w: %q", nameserver.ErrRefused, printable(l))
 	}
 	return nil

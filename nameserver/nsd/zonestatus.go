@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +22,16 @@ type status struct {
 	served  *zone.Serial
 	serials int    // how many lines with serials there were
 	catalog string // of a newer NSD: the zone is a catalog, or a member of one
+	invalid string // why no members are taken from the catalog
 	member  bool
 }
+
+// served are the states of secondaries that may have content. Newer ones say where the
+// serial that is answered is for a moment not the one that was transferred.
+var served = []string{"ok", "refreshing", "old-serial", "future-serial"}
+
+// primary says whether NSD is primary for the zone.
+func (s status) primary() bool { return s.state == "master" || s.state == "primary" }
 
 // statusReader gathers the blocks of zonestatus: "zone:", a tab and the name, then
 // lines of a tab, a key, a colon and a value.
@@ -80,6 +89,8 @@ func (r *statusReader) line(l string) error {
 		r.cur.serials++
 	case "catalog":
 		r.cur.catalog = value
+	case "catalog-invalid":
+		r.cur.invalid = value
 	case "catalog-member-id":
 		r.cur.member = true
 	}
@@ -94,8 +105,7 @@ func (r *statusReader) end() error {
 		return nil
 	}
 	r.cur = nil
-	primary := s.state == "master" || s.state == "primary"
-	if s.name == "" || s.state == "" || !primary && s.serials != 2 {
+	if s.name == "" || s.state == "" || !s.primary() && s.serials != 2 {
 		return fmt.Errorf("%w: what it says of zone %q is not whole", nameserver.ErrAnswer, printable(s.name))
 	}
 	return r.yield(*s)
@@ -130,11 +140,11 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 	case s.pattern == "":
 		z.Origin, z.Detail = nameserver.Declared, "declared in nsd.conf"
 	}
-	switch s.state {
-	case "master", "primary":
+	switch {
+	case s.primary():
 		z.Role = nameserver.Primary
-	case "ok", "refreshing":
-	case "expired":
+	case slices.Contains(served, s.state):
+	case s.state == "expired":
 		z.Expired = true
 		z.Detail += ", expired"
 	default:
@@ -142,6 +152,9 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 	}
 	if s.catalog != "" {
 		z.Role, z.Detail = nameserver.Other, "catalog zone, "+printable(s.catalog)
+		if s.invalid != "" {
+			z.Detail += ", invalid: " + printable(s.invalid)
+		}
 		z.Primaries, z.Known = readPattern(s.pattern)
 		z.Serial = s.served
 		return z, nil
@@ -150,11 +163,12 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 		return z, nil
 	}
 	// Patterns that others made are known not to be what we would have, and so is one
-	// that hides an ordinary zone.
-	z.Known = true
+	// that hides an ordinary zone; but a member of a catalog may have that of its group.
+	ours := false
 	if !strings.HasPrefix(s.pattern, limitedPrefix) || fleet.IsMarkerName(z.Name) {
-		z.Primaries, _ = readPattern(s.pattern)
+		z.Primaries, ours = readPattern(s.pattern)
 	}
+	z.Known = ours || !s.member
 	z.Serial = s.served
 	return z, nil
 }
