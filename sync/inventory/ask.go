@@ -43,10 +43,10 @@ func (d DNS) SOAs(ctx context.Context, n int, question func(i int) Question, got
 }
 
 // knowsNoKey says whether a server answered that it does not know our key, or
-// refused without the signature that it owed us.
+// refused without the signature that it owed us, as Knot DNS 3.4 does with NOTAUTH.
 func knowsNoKey(err error) bool {
 	var e *dnsclient.Error
-	return errors.As(err, &e) && (e.TSIG == wire.BadKey || e.Rcode == wire.RcodeRefused && errors.Is(e, wire.ErrUnsigned))
+	return errors.As(err, &e) && (e.TSIG == wire.BadKey || (e.Rcode == wire.RcodeRefused || e.Rcode == wire.RcodeNotAuth) && errors.Is(e, wire.ErrUnsigned))
 }
 
 func (d DNS) sweep(ctx context.Context, n int, question func(i int) Question, got func(i int, r dnsclient.Result)) error {
