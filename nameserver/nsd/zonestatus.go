@@ -156,7 +156,7 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 			z.Detail += ", invalid: " + printable(s.invalid)
 		}
 		z.Primaries, z.Known = readPattern(s.pattern)
-		z.Serial = s.served
+		z.Serial = s.taken()
 		return z, nil
 	}
 	if z.Role == nameserver.Primary {
@@ -171,6 +171,19 @@ func (s status) zoneState() (nameserver.ZoneState, error) {
 	z.Known = ours || !s.member
 	z.Serial = s.served
 	return z, nil
+}
+
+// taken is the serial of the catalog's version that members are taken from; nil when
+// there is none. NSD 4.12 may serve a version, and for ever not have read it there: then
+// it does when the zone is transferred again.
+func (s status) taken() *zone.Serial {
+	_, rest, _ := strings.Cut(s.catalog, "(serial: ")
+	text, _, _ := strings.Cut(rest, ",")
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return nil
+	}
+	return new(zone.Serial(n))
 }
 
 // countTries is how often the zones are listed anew while they come and go.
