@@ -20,7 +20,24 @@ const (
 	connectTime = 10 * time.Second
 	stall       = 30 * time.Second // without an octet, the server is given up
 	commitTime  = 10 * time.Minute // a commit of very many zones says nothing for long
+
+	// lockTime is a little less than how long knotd 3.4 has a command wait for others
+	// where control.timeout is not set; then it answers without a word, as if it were done.
+	lockTime = 4500 * time.Millisecond
 )
+
+// mute says whether an answer without a word may be of a command that was not carried
+// out: it took as long as that, and is none that may take long.
+func mute(request []unit, took time.Duration) bool {
+	if took < lockTime || len(request) == 0 {
+		return false
+	}
+	switch request[0][itemCommand] {
+	case "zone-purge", "conf-commit", "conf-abort":
+		return false
+	}
+	return true
+}
 
 // dialer connects to the control socket.
 type dialer interface {
@@ -145,6 +162,7 @@ func (c *channel) exchanged(ctx context.Context, n int, request func(i int) []un
 	go func() { sent <- c.send(n, request) }()
 	err := func() error {
 		for i := range answers {
+			began, silent := time.Now(), true
 			for {
 				kind, u, err := readUnit(c.in)
 				if err != nil {
@@ -154,8 +172,12 @@ func (c *channel) exchanged(ctx context.Context, n int, request func(i int) []un
 					return fmt.Errorf("%w: it ends before the last answer", errMalformed)
 				}
 				if kind == kindBlock {
+					if took := time.Since(began); silent && took >= lockTime && i < n && mute(request(i), took) {
+						return fmt.Errorf("another command keeps knotd from %s", request(i)[0][itemCommand])
+					}
 					break
 				}
+				silent = false
 				if stop = got(i, u); stop != nil {
 					return stop
 				}

@@ -166,6 +166,25 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	}
 }
 
+// knotd 3.4 answers a command that others have kept waiting for too long with nothing,
+// as one that was carried out.
+func TestSilenceAfterALongWaitIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	d := open(t, func([]unit) []byte {
+		<-time.After(lockTime) // what knotd does
+		return []byte{kindBlock}
+	})
+	err := d.Inventory(t.Context(), func(nameserver.ZoneState) error { return nil })
+	if !errors.Is(err, nameserver.ErrUnreachable) {
+		t.Error(err)
+	}
+	for name, want := range map[string]bool{"zone-status": true, "conf-set": true, "conf-begin": true, "zone-purge": false, "conf-commit": false} {
+		if request := []unit{command(name)}; mute(request, lockTime) != want || mute(request, lockTime/2) {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+}
+
 func TestASocketThatIsNotThereOrClosedToUs(t *testing.T) {
 	t.Parallel()
 	d := &driver{to: socket(filepath.Join(t.TempDir(), "none"))}

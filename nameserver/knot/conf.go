@@ -21,6 +21,8 @@ const (
 	saysBusy      = "too many transactions"
 	saysNoItem    = "not exists"
 	saysWrongRole = "operation not supported"
+	saysNoTxn     = "no active transaction"
+	saysHeld      = "requested resource is busy" // a transaction, by the connection that began it
 )
 
 // refused is knotd's own refusal of a request.
@@ -246,6 +248,9 @@ func (d *driver) begin(ctx context.Context) (c *channel, mark string, err error)
 			_, err = c.one(ctx, command("conf-abort"))
 		}
 		c.close()
+		if says(err, saysHeld) {
+			err = busy()
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -342,10 +347,25 @@ func (c *channel) commit(ctx context.Context, mark string) error {
 	defer func() { c.wait = stall }()
 	// Sent at once, so that no transaction stays without its mark when dnsctl is
 	// killed. Not in one request: knotd would take the second for more to unset.
-	if err := c.all(ctx, [][]unit{{confUnit("conf-unset", "template", markID, "", "")}, {command("conf-commit")}}); err != nil {
-		return fmt.Errorf("commit the configuration transaction: %w", err)
+	requests := [][]unit{{confUnit("conf-unset", "template", markID, "", "")}, {command("conf-commit")}}
+	for {
+		began := time.Now()
+		if err := c.all(ctx, requests); err != nil {
+			return fmt.Errorf("commit the configuration transaction: %w", err)
+		}
+		if time.Since(began) < lockTime {
+			return nil
+		}
+		// It took long, or was not carried out: then the transaction is still open.
+		_, err := c.one(ctx, confUnit("conf-get", "server", "", "", ""))
+		if says(err, saysNoTxn) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("look for the configuration transaction: %w", err)
+		}
+		requests = requests[len(requests)-1:]
 	}
-	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

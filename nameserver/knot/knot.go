@@ -1,4 +1,4 @@
-// Package knot is the driver for Knot DNS (tried with 3.2): its control socket, on
+// Package knot is the driver for Knot DNS (tried with 3.2 and 3.4): its control socket, on
 // this host or through ssh, and the configuration of a new server.
 package knot
 
