@@ -1,4 +1,4 @@
-// Package nsd is the driver for NSD (tried with 4.6): its control protocol spoken
+// Package nsd is the driver for NSD (tried with 4.6 and 4.12): its control protocol spoken
 // natively, over TLS or a socket on this host, and the configuration of a new
 // server.
 package nsd

@@ -1,5 +1,5 @@
 // Package powerdns is the driver for the PowerDNS Authoritative Server (tried
-// with 4.7, on its SQLite and its PostgreSQL backend): its HTTP API, and the
+// with 4.7 and 4.9, on its SQLite and its PostgreSQL backend): its HTTP API, and the
 // configuration of a new server.
 package powerdns
 
