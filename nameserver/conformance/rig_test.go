@@ -29,7 +29,7 @@ import (
 	"dnsctl/zone"
 )
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // kind is a nameserver that the suite tries.
 type kind struct {
