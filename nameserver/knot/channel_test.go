@@ -69,6 +69,11 @@ func serve(conn net.Conn, answers func(request []unit) []byte) {
 		if b == nil {
 			return
 		}
+		for i := 1; i < len(request) && len(b) > 0; i++ { // each command of a request is answered
+			if request[i][itemCommand] != request[i-1][itemCommand] {
+				b = append(b, kindBlock)
+			}
+		}
 		if _, err := conn.Write(b); err != nil {
 			return
 		}
