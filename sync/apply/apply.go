@@ -80,7 +80,7 @@ const (
 	deletionBatch    = 20
 	deletionBulk     = 100 // where a driver deletes many in one exchange
 	// deletionSlow is from when on an exchange's length is its own and not its zones',
-	// as of a transaction among many zones: after one, twice as many go with the
+	// as of a transaction among many zones: after one, four times as many go with the
 	// next, up to deletionMost.
 	deletionSlow = 200 * time.Millisecond
 	deletionMost = 1600

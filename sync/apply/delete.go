@@ -55,7 +55,7 @@ func (r *run) deletions(ctx context.Context) {
 			r.o.Progress(report.Progress{Server: r.s.Server.Name, Phase: "deletions", Done: done, Total: len(steps)})
 		}
 		if r.exchange > deletionSlow {
-			size = min(2*size, deletionMost)
+			size = min(4*size, deletionMost)
 			group = size
 		}
 	}
