@@ -120,7 +120,7 @@ func knotByHand(_ context.Context, in *bed, h *house) newcomer {
 
 func powerdnsByHand(_ context.Context, in *bed, h *house) newcomer {
 	p := testbed.StartPowerDNS(in, testbed.PowerDNSOptions{
-		Settings: "gsqlite3-pragma-journal-mode=wal\nretrieval-threads=8\nzone-cache-refresh-interval=1\n"})
+		Settings: "gsqlite3-pragma-journal-mode=wal\ngsqlite3-pragma-synchronous=1\nretrieval-threads=8\nzone-cache-refresh-interval=1\n"})
 	return newcomer{addr: p.Addr, pid: p.PID(), fill: func(ctx context.Context) error {
 		key := pool + "."
 		err := post(ctx, p, "/tsigkeys", map[string]any{"name": key, "algorithm": "hmac-sha256", "key": h.secret64()})
