@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"dnsctl/fleet"
 	"dnsctl/nameserver"
@@ -98,17 +99,19 @@ func (r *run) addBatched(ctx context.Context, batch []*plan.Step, past int64, do
 	} else {
 		gone = r.addEach(ctx, batch, past, progress)
 	}
-	var events []report.Event
-	for _, st := range batch {
-		if st.Outcome == started {
-			e := r.newEvent(r.o, r.s, "add", st.Zone, st.Serial.Want, "", string(st.Class))
-			e.ZoneID = st.Wanted.ZoneID
-			events = append(events, e)
+	for some := range slices.Chunk(batch, addBatch) {
+		var events []report.Event
+		for _, st := range some {
+			if st.Outcome == started {
+				e := r.newEvent(r.o, r.s, "add", st.Zone, st.Serial.Want, "", string(st.Class))
+				e.ZoneID = st.Wanted.ZoneID
+				events = append(events, e)
+			}
 		}
+		// The server transfers meanwhile.
+		r.notes.Wait()
+		r.notes.Go(func() { r.write(ctx, events...) })
 	}
-	// The server transfers meanwhile.
-	r.notes.Wait()
-	r.notes.Go(func() { r.write(ctx, events...) })
 	return gone
 }
 
@@ -149,8 +152,15 @@ func (r *run) addEach(ctx context.Context, batch []*plan.Step, past int64, progr
 }
 
 // rereadAll is guard 6 for a batch of adds: those that may go on. The others are
-// settled here.
-func (r *run) rereadAll(ctx context.Context, batch []*plan.Step, past int64) []*plan.Step {
+// settled here. Of a large batch not all rows are in memory at a time.
+func (r *run) rereadAll(ctx context.Context, batch []*plan.Step, past int64) (asked []*plan.Step) {
+	for some := range slices.Chunk(batch, addBatch) {
+		asked = append(asked, r.rereadSome(ctx, some, past)...)
+	}
+	return asked
+}
+
+func (r *run) rereadSome(ctx context.Context, batch []*plan.Step, past int64) (asked []*plan.Step) {
 	names := make([]zone.Name, len(batch))
 	for i, st := range batch {
 		names[i] = st.Zone
@@ -166,7 +176,6 @@ func (r *run) rereadAll(ctx context.Context, batch []*plan.Step, past int64) []*
 	for _, w := range wanted {
 		rows[w.Name.Key()] = w
 	}
-	var asked []*plan.Step
 	for _, st := range batch {
 		w, ok := rows[st.Zone.Key()]
 		if !ok {

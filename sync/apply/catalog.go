@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"dnsctl/nameserver"
 	"dnsctl/report"
@@ -58,11 +57,9 @@ func (r *run) subscribe(ctx context.Context) {
 // to look at it, and in which order they come is its own affair. They are proven as if
 // they had been added.
 func (r *run) join(ctx context.Context, steps []*plan.Step) {
-	for batch := range slices.Chunk(steps, addBatch) {
-		for _, st := range r.rereadAll(ctx, batch, math.MaxInt64) {
-			st.Config.Member = true
-			st.Outcome = started
-		}
+	for _, st := range r.rereadAll(ctx, steps, math.MaxInt64) {
+		st.Config.Member = true
+		st.Outcome = started
 	}
 }
 
