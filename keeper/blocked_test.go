@@ -31,11 +31,7 @@ func TestNothingIsWrittenToABlockedServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onScene(t, func(s *scene) {
-				ns := s.Server("ns1")
-				s.Create("a.example.", "old.example.")
-				s.start()
-				s.until("both are there", time.Minute, func() bool { return ns.Serves("a.example.") != 0 && ns.Serves("old.example.") != 0 && s.settled() })
-				s.stop()
+				ns := s.filled()
 				lift := block(s, ns)
 				s.start()
 				s.pass(10 * time.Second)

@@ -85,11 +85,7 @@ func TestCursorMovesOnlyPastWhatIsProvenOrHasATask(t *testing.T) {
 
 func TestChangesWhileNobodyLedAreCaughtUp(t *testing.T) {
 	onScene(t, func(s *scene) {
-		ns := s.Server("ns1")
-		s.Create("a.example.", "old.example.")
-		s.start()
-		s.until("both are there", time.Minute, func() bool { return ns.Serves("a.example.") != 0 && ns.Serves("old.example.") != 0 && s.settled() })
-		s.stop()
+		ns := s.filled()
 		serial := s.Change("a.example.")
 		s.Create("new.example.")
 		s.Delete("old.example.")

@@ -132,3 +132,14 @@ func (s *scene) tasks() []report.Task {
 }
 
 func (s *scene) settled() bool { return len(s.tasks()) == 0 }
+
+// filled is the server ns1, which a leader that has stopped since has given
+// a.example and old.example.
+func (s *scene) filled() *pretend.Server {
+	ns := s.Server("ns1")
+	s.Create("a.example.", "old.example.")
+	s.start()
+	s.until("both are there", time.Minute, func() bool { return ns.Serves("a.example.") != 0 && ns.Serves("old.example.") != 0 && s.settled() })
+	s.stop()
+	return ns
+}

@@ -172,7 +172,8 @@ func (c *channel) exchanged(ctx context.Context, n int, request func(i int) []un
 					return fmt.Errorf("%w: it ends before the last answer", errMalformed)
 				}
 				if kind == kindBlock {
-					if silent && i < n && mute(request(i), time.Since(began)) {
+					// The request is made once more only where its answer took long.
+					if took := time.Since(began); silent && took >= lockTime && i < n && mute(request(i), took) {
 						return fmt.Errorf("another command keeps knotd from %s", request(i)[0][itemCommand])
 					}
 					break
