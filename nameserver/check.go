@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"dnsctl/zone"
 )
@@ -36,6 +37,9 @@ func RunChecker(ctx context.Context, program, file string) (checked bool, err er
 // FreePort is one of loopback that is free now, for UDP and TCP: a configuration
 // whose checker is the server itself is started there for a moment.
 func FreePort(ctx context.Context) (int, error) {
+	// A program started meanwhile would have the port open until its exec.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	var lc net.ListenConfig
 	for try := 0; ; try++ {
 		l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

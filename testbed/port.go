@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"syscall"
 )
 
 // Ports are taken from below the range that Linux gives to outgoing
@@ -54,7 +55,11 @@ func reservePort() (int, io.Closer, error) {
 	return 0, nil, fmt.Errorf("no port between %d and %d is free", firstPort, lastPort)
 }
 
+// portIsFree opens the port and closes it again. Nothing may fork in between: a
+// child has what is open here until its exec, and the port with it.
 func portIsFree(port int) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	l, err := net.Listen("tcp", loopback(port))
 	if err != nil {
 		return false

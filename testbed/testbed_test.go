@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +93,32 @@ func TestPortsAreGivenOnce(t *testing.T) {
 			t.Fatalf("port %d twice", p)
 		}
 		seen[p] = true
+	}
+}
+
+// A program that is started meanwhile holds what is open here until its exec.
+func TestAFreePortIsFreeWhileProgramsAreStarted(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	var starts sync.WaitGroup
+	starts.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_ = exec.Command("true").Run()
+			}
+		}
+	})
+	defer starts.Wait()
+	defer close(done)
+	for range 1000 {
+		l, err := net.Listen("tcp", testbed.FreeAddr(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
 	}
 }
 
