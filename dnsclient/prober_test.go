@@ -241,6 +241,38 @@ func TestSweepKeepsToItsWindow(t *testing.T) {
 	}
 }
 
+func TestSweepDoesNotWaitForLateAnswersWhereTheyAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	addr := fakeUDP(t, func(q []byte) [][]byte {
+		question, _ := wire.NewReader(q).Question()
+		if question.Name == name("z3.example.") {
+			return nil
+		}
+		return [][]byte{message(q, wire.FlagAA, soaSet(question.Name.String(), 7))}
+	})
+	p := proberWith(t, ProberOptions{Timeout: time.Minute})
+	served := 0
+	err := p.Sweep(t.Context(), zones(addr, 50), SweepOptions{Late: 50 * time.Millisecond}, func(r Result) error {
+		if r.Serves() {
+			served++
+		}
+		return r.Err
+	})
+	if err != nil || served != 49 {
+		t.Errorf("%d answers, %v", served, err)
+	}
+	for _, s := range p.sockets {
+		if left := s.drop(nil); len(left) > 0 {
+			t.Errorf("%d questions are still open", len(left))
+		}
+	}
+	// Where none answers, none is late.
+	silent := fakeUDP(t, func([]byte) [][]byte { return nil })
+	if got := sweepAll(t, prober(t), SweepOptions{Late: time.Nanosecond}, Probe{Server: silent, Zone: name("a.example.")}); !errors.Is(got["a.example."].Err, ErrTimeout) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestSweepWritesADeadServerOffAndNoticesItsReturn(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32

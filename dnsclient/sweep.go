@@ -19,6 +19,10 @@ type SweepOptions struct {
 	// dead; 100 when 0. Further ones then fail at once with ErrTimeout, but for
 	// one at a time that finds out whether it is back.
 	GiveUp int
+	// Late is for who asks again anyway: when all is asked and no answer has come for
+	// so long, nor for as long as the others took, the sweep ends without those that
+	// are missing, which have no Result. 0: each question has all its tries.
+	Late time.Duration
 }
 
 // maxWindow leaves room for other sweeps of the same Prober.
@@ -57,6 +61,7 @@ type sweep struct {
 	servers map[netip.AddrPort]*pulse
 	encoder wire.Encoder
 	next    time.Time // when pacing lets the next question go
+	last    time.Time // when the last answer came
 }
 
 // pulse is what a sweep knows of a server's life.
@@ -66,6 +71,7 @@ type pulse struct {
 }
 
 func (s *sweep) run(ctx context.Context, items iter.Seq[Probe]) error {
+	began := time.Now()
 	for probe := range items {
 		if err := s.wait(ctx); err != nil {
 			return err
@@ -84,11 +90,23 @@ func (s *sweep) run(ctx context.Context, items iter.Seq[Probe]) error {
 		s.prober.start(&s.encoder, &question{ctx: ctx, probe: probe, results: s.results})
 	}
 	for s.open > 0 {
-		if err := s.take(ctx, nil); err != nil {
+		err := s.takeBy(ctx, s.late(began))
+		if errors.Is(err, errTick) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// late is until when the next answer is waited for; zero is as long as it takes.
+func (s *sweep) late(began time.Time) time.Time {
+	if s.opts.Late == 0 || s.last.IsZero() {
+		return time.Time{}
+	}
+	return s.last.Add(max(s.opts.Late, s.last.Sub(began)))
 }
 
 var errDead = errors.New("the server has left too many questions before unanswered")
@@ -113,15 +131,13 @@ func (s *sweep) wait(ctx context.Context) error {
 	if behind := now.Add(-10 * time.Millisecond); s.next.Before(behind) {
 		s.next = behind
 	}
-	pause := s.next.Sub(now)
+	until := s.next
 	s.next = s.next.Add(time.Second / time.Duration(s.opts.Rate))
-	if pause < time.Millisecond {
+	if until.Sub(now) < time.Millisecond {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
 	for {
-		err := s.take(ctx, timer.C)
+		err := s.takeBy(ctx, until)
 		if errors.Is(err, errTick) {
 			return nil
 		}
@@ -132,6 +148,16 @@ func (s *sweep) wait(ctx context.Context) error {
 }
 
 var errTick = errors.New("tick")
+
+// takeBy is take with an end, unless it is zero: errTick.
+func (s *sweep) takeBy(ctx context.Context, until time.Time) error {
+	if until.IsZero() {
+		return s.take(ctx, nil)
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	return s.take(ctx, timer.C)
+}
 
 // take waits for one result and hands it out; errTick when tick comes first.
 func (s *sweep) take(ctx context.Context, tick <-chan time.Time) error {
@@ -157,9 +183,10 @@ func (s *sweep) observe(r Result) {
 		}
 		p.lost++
 		p.trial = false
-	} else if p != nil {
-		delete(s.servers, r.Server)
+		return
 	}
+	s.last = time.Now()
+	delete(s.servers, r.Server)
 }
 
 // dead says whether a question to the server would be wasted.

@@ -25,6 +25,7 @@ type proof struct {
 	open  []*plan.Step // those asked about the longest ago, or not yet, first
 	total int          // steps that it may get
 	ended int          // of those that it got
+	heard time.Time    // when the last answer came
 
 	mu  sync.Mutex
 	why map[*plan.Step]string // what the server answered instead
@@ -100,6 +101,7 @@ func (p *proof) wait(ctx context.Context, most int) error {
 	rand.Shuffle(len(p.open), func(i, j int) { p.open[i], p.open[j] = p.open[j], p.open[i] })
 	for len(p.open) > most {
 		before, begun := len(p.open), p.Now()
+		p.heard = begun
 		err := p.keyed(ctx)
 		if err == nil {
 			err = p.ask(ctx)
@@ -130,8 +132,12 @@ func (p *proof) wait(ctx context.Context, most int) error {
 		// to take a third of its time at most. Each takes it less than a millisecond;
 		// where it was longer one got lost.
 		left := time.Duration(len(p.open))
-		next := min(now.Sub(begun)*left/time.Duration(before), left*time.Millisecond)
-		if err := inventory.Pause(ctx, min(max(askEvery, 2*next), askAtLeast)); err != nil {
+		next := min(p.heard.Sub(begun)*left/time.Duration(before), left*time.Millisecond)
+		least := askEvery
+		if 2*len(p.open) < before { // most have come, and so will the others
+			least /= 4
+		}
+		if err := inventory.Pause(ctx, min(max(least, 2*next), askAtLeast)); err != nil {
 			return p.giveUp(err)
 		}
 	}
@@ -220,7 +226,7 @@ func (p *proof) ask(ctx context.Context) error {
 		asked := slices.Clone(p.open[:min(left, n)])
 		left -= len(asked)
 		p.open = append(p.open[len(asked):], asked...)
-		err := p.DNS.SOAs(ctx, len(asked), func(i int) inventory.Question { return p.question(asked[i]) }, func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
+		err := p.DNS.Glance(ctx, len(asked), func(i int) inventory.Question { return p.question(asked[i]) }, func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
 		if err == nil {
 			err = p.contents(ctx, asked)
 		}
@@ -261,6 +267,7 @@ func (p *proof) contents(ctx context.Context, asked []*plan.Step) error {
 // has; one that is ahead of what was wanted when the step began may be newer
 // content of ours, or somebody else's.
 func (p *proof) answer(ctx context.Context, st *plan.Step, got plan.Probe) {
+	p.heard = p.Now()
 	if got.Serves && got.Serial.Ahead(st.Wanted.Serial) && !p.refresh(ctx, st) {
 		return
 	}

@@ -50,7 +50,7 @@ func waves(steps []*plan.Step, size int) iter.Seq[[]*plan.Step] {
 		return cmp.Or(cmp.Compare(b.Wanted.Priority, a.Wanted.Priority), cmp.Compare(a.Wanted.Octets, b.Wanted.Octets))
 	})
 	return func(yield func([]*plan.Step) bool) {
-		most := min(size, addBatch)
+		most := min(size, max(addBatch, len(steps)/3))
 		for rest := steps; len(rest) > 0; most = size {
 			first := rest[0].Wanted
 			n := 1

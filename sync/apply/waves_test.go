@@ -28,13 +28,13 @@ func TestWavesAreByPriorityAndSmallBeforeHuge(t *testing.T) {
 	}
 }
 
-func TestFirstWaveIsSmall(t *testing.T) {
+func TestFirstWaveIsAThird(t *testing.T) {
 	t.Parallel()
 	steps := make([]*plan.Step, 10_000)
 	for i := range steps {
 		steps[i] = &plan.Step{Wanted: &fleet.Wanted{}}
 	}
-	for size, want := range map[int][]int{20_000: {2000, 8000}, 3000: {2000, 3000, 3000, 2000}, 4: slices.Repeat([]int{4}, 2500)} {
+	for size, want := range map[int][]int{20_000: {3333, 6667}, 3000: {3000, 3000, 3000, 1000}, 4: slices.Repeat([]int{4}, 2500)} {
 		var got []int
 		for batch := range waves(slices.Clone(steps), size) {
 			got = append(got, len(batch))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"dnsctl/dnsclient"
 	"dnsctl/fleet"
@@ -21,10 +22,22 @@ type DNS struct {
 
 var _ Asker = DNS{}
 
+// late is after how long without an answer Glance does not wait for more.
+const late = 200 * time.Millisecond
+
 // SOAs implements Asker.
 func (d DNS) SOAs(ctx context.Context, n int, question func(i int) Question, got func(i int, p plan.Probe)) error {
+	return d.soas(ctx, dnsclient.SweepOptions{}, n, question, got)
+}
+
+// Glance implements Asker.
+func (d DNS) Glance(ctx context.Context, n int, question func(i int) Question, got func(i int, p plan.Probe)) error {
+	return d.soas(ctx, dnsclient.SweepOptions{Late: late}, n, question, got)
+}
+
+func (d DNS) soas(ctx context.Context, o dnsclient.SweepOptions, n int, question func(i int) Question, got func(i int, p plan.Probe)) error {
 	var again []int // unsigned
-	err := d.sweep(ctx, n, question, func(i int, r dnsclient.Result) {
+	err := d.sweep(ctx, o, n, question, func(i int, r dnsclient.Result) {
 		if knowsNoKey(r.Err) && question(i).OrPlain {
 			again = append(again, i)
 			return
@@ -39,7 +52,7 @@ func (d DNS) SOAs(ctx context.Context, n int, question func(i int) Question, got
 		q.Key = nil
 		return q
 	}
-	return d.sweep(ctx, len(again), plain, func(i int, r dnsclient.Result) { got(again[i], probeOf(r)) })
+	return d.sweep(ctx, o, len(again), plain, func(i int, r dnsclient.Result) { got(again[i], probeOf(r)) })
 }
 
 // knowsNoKey says whether a server answered that it does not know our key, or
@@ -49,7 +62,7 @@ func knowsNoKey(err error) bool {
 	return errors.As(err, &e) && (e.TSIG == wire.BadKey || (e.Rcode == wire.RcodeRefused || e.Rcode == wire.RcodeNotAuth) && errors.Is(e, wire.ErrUnsigned))
 }
 
-func (d DNS) sweep(ctx context.Context, n int, question func(i int) Question, got func(i int, r dnsclient.Result)) error {
+func (d DNS) sweep(ctx context.Context, o dnsclient.SweepOptions, n int, question func(i int) Question, got func(i int, r dnsclient.Result)) error {
 	items := iter.Seq[dnsclient.Probe](func(yield func(dnsclient.Probe) bool) {
 		for i := range n {
 			q := question(i)
@@ -58,7 +71,7 @@ func (d DNS) sweep(ctx context.Context, n int, question func(i int) Question, go
 			}
 		}
 	})
-	return d.Prober.Sweep(ctx, items, dnsclient.SweepOptions{}, func(r dnsclient.Result) error {
+	return d.Prober.Sweep(ctx, items, o, func(r dnsclient.Result) error {
 		i, _ := r.Ref.(int)
 		got(i, r)
 		return nil

@@ -55,6 +55,10 @@ type Asker interface {
 	// SOAs asks n questions, each for a zone's SOA, and calls got for each answer,
 	// from one goroutine, in any order. A question may be called for twice.
 	SOAs(ctx context.Context, n int, question func(i int) Question, got func(i int, p plan.Probe)) error
+	// Glance is SOAs for who asks again anyway: it does not wait for the answers that
+	// take far longer than the others, as those do that got lost, and does not call got
+	// for these.
+	Glance(ctx context.Context, n int, question func(i int) Question, got func(i int, p plan.Probe)) error
 	// Witnesses asks for RRsets of zones' apexes, RRSIG or ZONEMD, as SOAs does; has is
 	// false when the answer does not tell.
 	Witnesses(ctx context.Context, n int, question func(i int) (Question, zone.Type), got func(i int, data zone.Rdata, has bool)) error
