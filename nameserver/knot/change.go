@@ -1,7 +1,6 @@
 package knot
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,41 +58,98 @@ func (d *driver) addAll(ctx context.Context, zones []nameserver.ZoneConfig, temp
 	if len(todo) == 0 {
 		return nil
 	}
-	return d.transact(ctx, func(c *channel) error {
-		_, said, err := c.many(ctx, len(todo), func(n int) []unit {
-			return []unit{{itemCommand: "zone-status", itemZone: nameText(zones[todo[n]].Name), itemFilters: "r"}}
+	// knotd does no more of a request of which something has failed.
+	for _, some := range []int{atOnce, 1} {
+		err := d.transact(ctx, func(c *channel) error {
+			if err := c.members(ctx, zones, todo, errs); err != nil {
+				return err
+			}
+			return c.add(ctx, zones, templates, todo, some, errs)
 		})
-		if err != nil {
+		if !errors.Is(err, errSome) {
 			return err
 		}
-		var missing []int
-		for n, i := range todo {
-			switch {
-			case errors.Is(said[n], nameserver.ErrNoZone):
-				missing = append(missing, i)
-			case said[n] == nil:
-				errs[i] = nameserver.ErrExists
-			default:
-				errs[i] = said[n]
-			}
-		}
-		// Two requests each: a zone that an operator has unset may have left a journal.
-		_, said, err = c.many(ctx, 2*len(missing), func(n int) []unit {
-			i := missing[n/2]
-			name := nameText(zones[i].Name)
-			if n%2 == 0 {
-				return purge(name, purgeJournal)
-			}
-			return append([]unit{confUnit("conf-set", "zone", name, "", "")}, setUnits(name, itemsOf(zones[i], templates[i]))...)
-		})
-		if err != nil {
+	}
+	return nil
+}
+
+// atOnce is of how many zones a request is: knotd answers each of them, and writes a
+// line into its log.
+const atOnce = 100
+
+var errSome = errors.New("one of many zones cannot be added")
+
+// members gives zones ErrExists that come from a catalog. Those that the
+// configuration has are known when they are added.
+func (c *channel) members(ctx context.Context, zones []nameserver.ZoneConfig, todo []int, errs []error) error {
+	if len(todo) > atOnce {
+		// knotd looks through all its zones for it, and at least logs no errors.
+		has, err := c.interprets(ctx)
+		if err != nil || !has {
 			return err
 		}
-		for n, i := range missing {
-			errs[i] = cmp.Or(said[2*n], said[2*n+1])
-		}
-		return nil
+	}
+	_, said, err := c.many(ctx, len(todo), func(n int) []unit {
+		return []unit{{itemCommand: "zone-status", itemZone: nameText(zones[todo[n]].Name), itemFilters: "r"}}
 	})
+	for n, i := range todo {
+		switch {
+		case err != nil || errors.Is(said[n], nameserver.ErrNoZone):
+		case said[n] == nil:
+			errs[i] = nameserver.ErrExists
+		default:
+			errs[i] = said[n]
+		}
+	}
+	return err
+}
+
+// interprets says whether knotd has a catalog zone that it takes zones from.
+func (c *channel) interprets(ctx context.Context) (bool, error) {
+	answers, said, err := c.small(ctx, []unit{confUnit("conf-read", "zone", "", "catalog-role", "")}, []unit{confUnit("conf-read", "template", "", "catalog-role", "")})
+	for n, answer := range answers {
+		if err == nil && said[n] != nil && !says(said[n], saysNoItem) {
+			err = said[n]
+		}
+		if slices.ContainsFunc(answer, func(u unit) bool { return u[itemData] == interpret }) {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// add puts zones into the configuration, some with each request, and removes the
+// journals that zones of these names have left which an operator has unset.
+func (c *channel) add(ctx context.Context, zones []nameserver.ZoneConfig, templates []string, todo []int, some int, errs []error) error {
+	each := func(units func(i int) []unit) error {
+		todo = slices.DeleteFunc(slices.Clone(todo), func(i int) bool { return errs[i] != nil })
+		requests := slices.Collect(slices.Chunk(todo, some))
+		_, said, err := c.many(ctx, len(requests), func(n int) (list []unit) {
+			for _, i := range requests[n] {
+				list = append(list, units(i)...)
+			}
+			return list
+		})
+		for n, request := range requests {
+			switch {
+			case err != nil || said[n] == nil:
+			case some > 1:
+				return errSome
+			default:
+				errs[request[0]] = said[n]
+			}
+		}
+		return err
+	}
+	// In this order: the journal of a zone that is there is not for us to remove.
+	err := each(func(i int) []unit {
+		name := nameText(zones[i].Name)
+		return append([]unit{confUnit("conf-set", "zone", name, "", "")}, setUnits(name, itemsOf(zones[i], templates[i]))...)
+	})
+	if err != nil {
+		return err
+	}
+	return each(func(i int) []unit { return purge(nameText(zones[i].Name), purgeJournal) })
 }
 
 // Change makes a zone a secondary with the settings of z; it goes on answering

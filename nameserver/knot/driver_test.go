@@ -155,6 +155,37 @@ func TestZonesAreAddedInOneTransaction(t *testing.T) {
 	}
 }
 
+// Of many zones a request is of a hundred: what is wrong with one is not the others'.
+func TestOneOfManyZonesIsThere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, testbed.KnotOptions{}, map[string]string{"cat.test": catalogText, "member.test": zoneText})
+	r.configure(t, "conf-set zone[z7.test]")
+	many := func() (zones []nameserver.ZoneConfig) {
+		for i := range atOnce + 50 {
+			zones = append(zones, r.config(fmt.Sprintf("z%d.test.", i)))
+		}
+		return append(zones, r.config("member.test."))
+	}
+	for i, err := range r.AddAll(t.Context(), many()) {
+		if want := map[int]error{7: nameserver.ErrExists}[i]; !errors.Is(err, want) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if n := len(r.list(t)); n != atOnce+51 {
+		t.Errorf("%d zones", n)
+	}
+	// A member of a catalog is there, too, though the configuration does not have it.
+	r.configure(t, "conf-unset zone")
+	r.configure(t, "conf-set template[members]", "conf-set template[members].master primary", "conf-set zone[cat.test]", "conf-set zone[cat.test].master primary",
+		"conf-set zone[cat.test].catalog-role interpret", "conf-set zone[cat.test].catalog-template members")
+	testbed.Eventually(t, patience, func() bool { _, has := r.list(t)["member.test."]; return has })
+	for i, err := range r.AddAll(t.Context(), many()) {
+		if want := map[int]error{atOnce + 50: nameserver.ErrExists}[i]; !errors.Is(err, want) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
 func TestWhatALifeOfAZoneLeavesNeverComesBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, testbed.KnotOptions{}, map[string]string{"a.test": zoneText, "c.test": zoneText, "file.test": zoneText})
