@@ -15,7 +15,7 @@ func TestWavesAreByPriorityAndSmallBeforeHuge(t *testing.T) {
 		steps = append(steps, &plan.Step{Wanted: &fleet.Wanted{ZoneID: int64(i), Priority: z.priority, Octets: z.octets}})
 	}
 	var got [][]int64
-	for batch := range waves(steps, 3) {
+	for batch := range waves(steps, 3, 3) {
 		var ids []int64
 		for _, st := range batch {
 			ids = append(ids, st.Wanted.ZoneID)
@@ -28,15 +28,15 @@ func TestWavesAreByPriorityAndSmallBeforeHuge(t *testing.T) {
 	}
 }
 
-func TestFirstWaveIsAThird(t *testing.T) {
+func TestFirstWaveIsSmaller(t *testing.T) {
 	t.Parallel()
 	steps := make([]*plan.Step, 10_000)
 	for i := range steps {
 		steps[i] = &plan.Step{Wanted: &fleet.Wanted{}}
 	}
-	for size, want := range map[int][]int{20_000: {3333, 6667}, 3000: {3000, 3000, 3000, 1000}, 4: slices.Repeat([]int{4}, 2500)} {
+	for size, want := range map[int][]int{20_000: {2500, 7500}, 3000: {2500, 3000, 3000, 1500}, 4: slices.Repeat([]int{4}, 2500)} {
 		var got []int
-		for batch := range waves(slices.Clone(steps), size) {
+		for batch := range waves(slices.Clone(steps), size, 2500) {
 			got = append(got, len(batch))
 		}
 		if !slices.Equal(got, want) {
