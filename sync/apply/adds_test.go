@@ -184,6 +184,31 @@ func TestASlowServerIsSeenToProceed(t *testing.T) {
 	}
 }
 
+// Of many zones most are not asked about for long. That few have answered since most
+// did at once is no reason to ask for the others again, which takes the server's time.
+func TestZonesThatComeSteadilyAreNotAskedForAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *pretend.World) {
+		ns := w.Server("ns1")
+		ns.Bulk = true
+		manyNames(w, 4000)
+		begun := time.Now()
+		ns.Asked = func(name zone.Name) bool {
+			n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSuffix(name.String(), ".example."), "z"))
+			return err == nil && time.Since(begun) < 4*time.Second+time.Duration(max(0, n-2500))*10*time.Millisecond
+		}
+		mustSync(t, w, apply.SyncOptions{}, report.ExitOK)
+		again := 0
+		for _, what := range ns.Writes() {
+			if strings.HasPrefix(what, "retransfer z") {
+				again++
+			}
+		}
+		if again > 0 {
+			t.Errorf("%d transfers were asked for again", again)
+		}
+	})
+}
+
 // listless cannot say which zones are wanted.
 type listless struct{ apply.Store }
 

@@ -25,6 +25,7 @@ type proof struct {
 	open  []*plan.Step // those asked about the longest ago, or not yet, first
 	total int          // steps that it may get
 	ended int          // of those that it got
+	asked int          // questions
 	heard time.Time    // when the last answer came
 
 	mu  sync.Mutex
@@ -46,7 +47,7 @@ const (
 	// about more. Servers limit how many answers without data they give one address: NSD
 	// by itself to 200 a second.
 	askFirst = 32
-	// tail is how much slower than before transfers come when what is left are
+	// tail is how much slower than until then transfers come when what is left are
 	// stragglers.
 	tail = 10
 	// firstEach is how much longer the next of many may take for each of them. NSD
@@ -93,7 +94,7 @@ func (p *proof) wait(ctx context.Context, most int) error {
 	}
 	patience := p.o.ProveFor + time.Duration(len(p.open))*firstEach
 	deadline, look := p.Now().Add(patience), p.Now().Add(nudgeAfter)
-	ended, best := p.ended, 0 // since the last look, and the most between two
+	pace := pace{began: p.Now(), last: p.Now(), first: p.ended, ended: p.ended, asked: p.asked}
 	first := p.Now().Add(nudgeAfter + patience - p.o.ProveFor)
 	// A few that are asked about are to tell how it is with all of them: a server that
 	// takes its time and goes in their order would otherwise always be asked about
@@ -120,13 +121,12 @@ func (p *proof) wait(ctx context.Context, most int) error {
 			return p.giveUp(fmt.Errorf("none more within %s", patience.Round(time.Second)))
 		}
 		if now.After(look) {
-			some := p.ended - ended
 			next := nudgeAfter
-			if some*tail <= best && (best > 0 || now.After(first)) {
+			if pace.dropped(p, now) && (p.ended > pace.first || now.After(first)) {
 				p.nudge(ctx)
 				next *= 2
 			}
-			ended, best, look = p.ended, max(best, some), p.Now().Add(next)
+			look = p.Now().Add(next)
 		}
 		// Questions about many zones keep the server from transferring them: they are
 		// to take a third of its time at most. Each takes it less than a millisecond;
@@ -142,6 +142,24 @@ func (p *proof) wait(ctx context.Context, most int) error {
 		}
 	}
 	return nil
+}
+
+// pace is how fast steps were proven.
+type pace struct {
+	began, last  time.Time // the wait, and the last look
+	first, ended int       // steps that were proven by then
+	asked        int       // questions by the last look
+}
+
+// dropped says whether steps have come far slower since the last look than until then:
+// what is left are stragglers. Where not all were asked about, one that has come says
+// that the others do.
+func (c *pace) dropped(p *proof, now time.Time) bool {
+	some, all := p.ended-c.ended, p.ended-c.first
+	yes := float64(tail*some)*now.Sub(c.began).Seconds() <= float64(all)*now.Sub(c.last).Seconds() &&
+		(some == 0 || p.asked-c.asked >= len(p.open))
+	c.last, c.ended, c.asked = now, p.ended, p.asked
+	return yes
 }
 
 func (p *proof) giveUp(err error) error {
@@ -225,6 +243,7 @@ func (p *proof) ask(ctx context.Context) error {
 	for n := askFirst; left > 0; n *= 2 {
 		asked := slices.Clone(p.open[:min(left, n)])
 		left -= len(asked)
+		p.asked += len(asked)
 		p.open = append(p.open[len(asked):], asked...)
 		err := p.DNS.Glance(ctx, len(asked), func(i int) inventory.Question { return p.question(asked[i]) }, func(i int, got plan.Probe) { p.answer(ctx, asked[i], got) })
 		if err == nil {
