@@ -152,7 +152,8 @@ func nsdConf(r nameserver.ConfigRequest, e endpoint) string {
 	if data == debianData {
 		user = "nsd"
 	}
-	p("    username: \"%s\"\n    zonesdir: \"%s\"\n    zonelistfile: \"%s/zone.list\"\n    xfrdfile: \"%s/xfrd.state\"\n    xfrdir: \"%s\"\n", user, data, data, data, data)
+	p("    username: \"%s\"\n    zonesdir: \"%s\"\n    zonelistfile: \"%s/zone.list\"\n    xfrdfile: \"%s/xfrd.state\"\n", user, data, data, data)
+	p("    # A file for each transfer, for a moment. On ext4 very many zones come in half the\n    # time with this on a tmpfs that has room for all that is transferred at a time.\n    xfrdir: \"%s\"\n", data)
 	p("    pidfile: \"%s/nsd.pid\"\n    logfile: \"%s/nsd.log\"\n    verbosity: 1\n\n", data, data)
 	p("    hide-version: yes\n    identity: \"%s\"\n    minimal-responses: yes\n    refuse-any: yes\n    tcp-count: 250\n\n", plainText(r.Server.Name))
 	p("    # Zones come and go over the control channel, many at a time. They are kept in\n    # files, which are written within a minute.\n")
