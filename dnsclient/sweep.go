@@ -90,7 +90,7 @@ func (s *sweep) run(ctx context.Context, items iter.Seq[Probe]) error {
 		s.prober.start(&s.encoder, &question{ctx: ctx, probe: probe, results: s.results})
 	}
 	for s.open > 0 {
-		err := s.takeBy(ctx, s.late(began))
+		err := s.take(ctx, s.late(began))
 		if errors.Is(err, errTick) {
 			return nil
 		}
@@ -114,12 +114,12 @@ var errDead = errors.New("the server has left too many questions before unanswer
 // wait hands out results until pacing and the window let another question go.
 func (s *sweep) wait(ctx context.Context) error {
 	for s.open == s.opts.Window {
-		if err := s.take(ctx, nil); err != nil {
+		if err := s.take(ctx, time.Time{}); err != nil {
 			return err
 		}
 	}
 	for len(s.results) > 0 {
-		if err := s.take(ctx, nil); err != nil {
+		if err := s.take(ctx, time.Time{}); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func (s *sweep) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 	for {
-		err := s.takeBy(ctx, until)
+		err := s.take(ctx, until)
 		if errors.Is(err, errTick) {
 			return nil
 		}
@@ -149,18 +149,15 @@ func (s *sweep) wait(ctx context.Context) error {
 
 var errTick = errors.New("tick")
 
-// takeBy is take with an end, unless it is zero: errTick.
-func (s *sweep) takeBy(ctx context.Context, until time.Time) error {
-	if until.IsZero() {
-		return s.take(ctx, nil)
+// take waits for one result and hands it out; errTick when the time has come first. A
+// zero time does not come.
+func (s *sweep) take(ctx context.Context, until time.Time) error {
+	var tick <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		tick = timer.C
 	}
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	return s.take(ctx, timer.C)
-}
-
-// take waits for one result and hands it out; errTick when tick comes first.
-func (s *sweep) take(ctx context.Context, tick <-chan time.Time) error {
 	select {
 	case r := <-s.results:
 		s.open--

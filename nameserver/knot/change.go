@@ -133,7 +133,7 @@ func (c *channel) add(ctx context.Context, zones []nameserver.ZoneConfig, templa
 		for n, request := range requests {
 			switch {
 			case err != nil || said[n] == nil:
-			case some > 1:
+			case len(request) > 1:
 				return errSome
 			default:
 				errs[request[0]] = said[n]

@@ -2,6 +2,8 @@ package apply_test
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,6 +41,12 @@ func manyNames(w *pretend.World, n int) []string {
 	}
 	w.Create(names...)
 	return names
+}
+
+// numberOf is the number of one of manyNames; false for others, as the marker.
+func numberOf(name zone.Name) (int, bool) {
+	n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSuffix(name.String(), ".example."), "z"))
+	return n, err == nil
 }
 
 func TestAsManyStepsAreUnderWayAsTheDriverBears(t *testing.T) {

@@ -93,9 +93,10 @@ func (p *proof) wait(ctx context.Context, most int) error {
 		return nil
 	}
 	patience := p.o.ProveFor + time.Duration(len(p.open))*firstEach
-	deadline, look := p.Now().Add(patience), p.Now().Add(nudgeAfter)
-	pace := pace{began: p.Now(), last: p.Now(), first: p.ended, ended: p.ended, asked: p.asked}
-	first := p.Now().Add(nudgeAfter + patience - p.o.ProveFor)
+	began := p.Now()
+	deadline, look := began.Add(patience), began.Add(nudgeAfter)
+	first := began.Add(nudgeAfter + patience - p.o.ProveFor)
+	pace := pace{began: began, last: began, first: p.ended, ended: p.ended, asked: p.asked}
 	// A few that are asked about are to tell how it is with all of them: a server that
 	// takes its time and goes in their order would otherwise always be asked about
 	// those that it has not come to.
