@@ -313,10 +313,10 @@ func TestAPromotedStandbyThatLacksTheLastCommits(t *testing.T) {
 	c.want(5, []string{"server accept ns1"}, "sync", "--yes")
 	testbed.Eventually(t, patience, func() bool { got := c.serials(addr, "a.example")[0]; return got > 8 })
 	c.ok("server", "accept", "ns1", "--yes")
-	c.run("sync", "--yes") // it withholds the deletion of new.example, which carries our key
+	synced := c.run("sync", "--yes") // it withholds the deletion of new.example, which carries our key
 	testbed.EventuallyNil(t, 2*patience, func() error {
 		if out := c.dig(n.Addr, "+norecurse", "+short", "fork.a.example"); out != "192.0.2.99\n" {
-			return fmt.Errorf("ns1 lacks what the promoted one has: %s", out)
+			return fmt.Errorf("ns1 lacks what the promoted one has: %s; sync: %s", out, synced)
 		}
 		if got := c.serials(n.Addr, "new.example")[0]; got == 0 {
 			return fmt.Errorf("new.example is gone, which is nowhere else")
